@@ -1,0 +1,110 @@
+"""The journey of a message: one record of every decision about it, from connection to mailbox or remote reply.
+
+Logs, metrics, Received fields, DSN text and timelines are views of this record; no room keeps a second story.
+A stamp holds facts only. The sentence a person reads is made from the facts here (`sentence`), so that a wording
+can be mended without touching what is stored.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from posthouse.mail.instant import Instant
+
+Fact = str | int | bool | list[str] | None
+Facts = Mapping[str, Fact]
+
+
+class Step(StrEnum):
+    """What happened. The value is stored: never rename one, only add."""
+
+    CONNECTED = "connected"          # ip, port, service
+    HELLO = "hello"                  # verb, name
+    TLS = "tls"                      # version, cipher, bits
+    LOGIN = "login"                  # account, mechanism
+    ENVELOPE = "envelope"            # mail_from, size, body, smtputf8, envid
+    RECIPIENT = "recipient"          # address, reply, via (alias chain)
+    RECEIVED = "received"            # digest, size, message_id, header_from, subject
+    VERDICT = "verdict"              # method, result, identity, reason
+    DECISION = "decision"            # action, rule, reason
+    ADDED = "added"                  # field (a header field put in front or taken out on submission)
+    DELIVERED = "delivered"          # account, mailbox, uid, address
+    QUEUED = "queued"                # delivery, address, domain
+    ACCEPTED = "accepted"            # reply
+    ROUTE = "route"                  # domain, hosts, how
+    ATTEMPT = "attempt"              # delivery, address, host, ip, tls, reply, outcome, seconds
+    RETRY = "retry"                  # delivery, address, at
+    RELAYED = "relayed"              # delivery, address, host, reply
+    DELAYED = "delayed"              # delivery, address, dsn
+    FAILED = "failed"                # delivery, address, reason, dsn
+    EXPIRED = "expired"              # delivery, address, dsn
+    BOUNCED = "bounced"              # to, about (the DSN that was sent)
+    DROPPED = "dropped"              # reason
+    HELD = "held"                    # delivery, by
+    RELEASED = "released"            # delivery, by
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One thing that happened at one time."""
+
+    at: Instant
+    step: Step
+    facts: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """All stamps of one message, oldest first. `journey_id` is also the queue id that replies and logs show."""
+
+    journey_id: int
+    message_id: str
+    stamps: tuple[Stamp, ...]
+
+
+_SENTENCES: dict[Step, str] = {
+    Step.CONNECTED: "{ip} connected to {service}",
+    Step.HELLO: "it called itself {name} ({verb})",
+    Step.TLS: "the connection was encrypted with {version}, {cipher}",
+    Step.LOGIN: "{account} logged in with {mechanism}",
+    Step.ENVELOPE: "it announced a message from <{mail_from}>",
+    Step.RECIPIENT: "recipient <{address}>: {reply}",
+    Step.RECEIVED: "{size} octets arrived, Message-ID {message_id}, from {header_from}",
+    Step.VERDICT: "{method}: {result} for {identity}, because {reason}",
+    Step.DECISION: "decided to {action} by the rule {rule}: {reason}",
+    Step.ADDED: "{field}",
+    Step.DELIVERED: "put into {mailbox} of {account} as UID {uid}",
+    Step.QUEUED: "queued for <{address}> by way of {domain}",
+    Step.ACCEPTED: "answered {reply}",
+    Step.ROUTE: "{domain} is served by {hosts} ({how})",
+    Step.ATTEMPT: "tried {host} [{ip}] for <{address}>: {reply}",
+    Step.RETRY: "will try again for <{address}> at {at}",
+    Step.RELAYED: "{host} took it for <{address}>: {reply}",
+    Step.DELAYED: "told the sender that <{address}> is waiting",
+    Step.FAILED: "gave up on <{address}>: {reason}",
+    Step.EXPIRED: "gave up on <{address}> after the longest time allowed",
+    Step.BOUNCED: "sent a notice to <{to}> about <{about}>",
+    Step.DROPPED: "dropped: {reason}",
+    Step.HELD: "held by {by}",
+    Step.RELEASED: "released by {by}",
+}
+
+
+class _Known(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "?"
+
+
+def sentence(stamp: Stamp) -> str:
+    """What a person reads about this stamp, one line without control characters; unknown facts show as `?`."""
+    words = _Known({k: _word(v) for k, v in stamp.facts.items()})
+    line = _SENTENCES[stamp.step].format_map(words)
+    return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line)
+
+
+def _word(fact: Fact) -> str:
+    if isinstance(fact, list):
+        return ", ".join(fact)
+    if fact is None:
+        return ""
+    return str(fact)
