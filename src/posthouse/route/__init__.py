@@ -1,0 +1,1 @@
+"""Decisions about a message: reception, submission, filing, relay and bounce."""

@@ -1,0 +1,1 @@
+"""Doors with sockets: the listeners and the clients of the house."""

@@ -1,0 +1,1 @@
+"""What must survive: messages, mailboxes, queue and journeys, behind one small database port."""
