@@ -31,7 +31,7 @@ def test_the_table_is_well_formed() -> None:
     for row in table().values():
         assert row["title"]
         assert row["status"] in {"full", "partial", "no"}, row
-        assert row["status"] == "full" or row["note"], f"RFC {row['rfc']}: say what is missing"
+        assert row["status"] != "partial" or row["note"], f"RFC {row['rfc']}: say what is missing"
 
 
 def test_every_cited_rfc_is_in_the_table() -> None:
