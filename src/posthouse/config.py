@@ -1,0 +1,378 @@
+"""The settings: one TOML file, few keys, and an error that says in one line what to mend.
+
+    hostname = "mx.example.org"
+    data_dir = "/var/lib/posthouse"
+
+    [tls]
+    certificate = "/etc/posthouse/fullchain.pem"
+    key = "/etc/posthouse/key.pem"
+
+Every key but `hostname` has a default; docs/settings.md lists them all. Sizes are written as `"50 MiB"` or a number of
+octets, spans of time as `"90s"`, `"4h"` or `"1h30m"`, and places to listen at as `"address:port"`, where `*` is
+every address of both families and port 0 a free port. Relative paths start at the folder of the file. A key nobody
+knows is an error that names the nearest known one.
+
+Domains, accounts and aliases are not settings: they live in the database and are managed while the server runs.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from posthouse.mail.instant import DAY, HOUR, MINUTE, SECOND
+
+NAME = "posthouse.toml"
+VARIABLE = "POSTHOUSE_CONFIG"
+SYSTEM_FILE = Path("/etc/posthouse") / NAME
+
+
+class ConfigError(Exception):
+    """What is wrong with the settings, as one line with the file and the path of the key."""
+
+
+class Size(int):
+    """A number of octets; `Size.parse("50 MiB")`."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Size":
+        """Decimal (KB, MB, GB) and binary (KiB, MiB, GiB) units; ValueError for anything else."""
+        found = _SIZE.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f'must be a size such as "50 MiB", not "{text}"')
+        return cls(int(found[1]) * _SIZE_UNITS[found[2].lower()])
+
+
+class Duration(int):
+    """A span of time in microseconds, as `Instant` counts; `Duration.parse("1h30m")`."""
+
+    @classmethod
+    def parse(cls, text: str) -> "Duration":
+        """One or more of `5d 4h 30m 10s 250ms` without a sign; ValueError for anything else."""
+        if _DURATION.fullmatch(text.strip()) is None:
+            raise ValueError(f'must be a span of time such as "90s", "4h" or "5d", not "{text}"')
+        return cls(sum(int(n) * _DURATION_UNITS[unit] for n, unit in _DURATION_PART.findall(text)))
+
+    @property
+    def seconds(self) -> float:
+        return self / SECOND
+
+
+class Endpoint:
+    """A place to listen at or to connect to. `host` is an address, a name, or `*` for every address of the machine."""
+
+    __slots__ = ("host", "port")
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+
+    @classmethod
+    def parse(cls, text: str) -> "Endpoint":
+        """`127.0.0.1:25`, `[::1]:25`, `mail.example:587`, `*:25`; ValueError for anything else."""
+        found = _ENDPOINT.fullmatch(text)
+        if found is None or int(found[3]) > 65535:
+            raise ValueError(f'must be "address:port", such as "127.0.0.1:25", "[::1]:25" or "*:25", not "{text}"')
+        if found[1] is not None:
+            ip_address(found[1])
+        return cls(found[1] or found[2], int(found[3]))
+
+    def __repr__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Endpoint) and (self.host, self.port) == (other.host, other.port)
+
+    def __hash__(self) -> int:
+        return hash((self.host, self.port))
+
+
+_SIZE = re.compile(r"(\d{1,12})\s*([KMG]i?B|B|)", re.IGNORECASE)
+_SIZE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_DURATION_PART = re.compile(r"(\d{1,9})(ms|d|h|m|s)")
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern}\s*)+")
+_DURATION_UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": SECOND // 1000}
+_ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.*-]+)):(\d{1,5})")
+
+
+def _everywhere(port: int) -> tuple[Endpoint, ...]:
+    return (Endpoint("*", port),)
+
+
+class Listen(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where each service listens. An empty list switches the service off."""
+
+    smtp: Annotated[tuple[Endpoint, ...], Meta(description="mail from other servers")] = _everywhere(25)
+    submission: Annotated[tuple[Endpoint, ...], Meta(description="mail from accounts, STARTTLS")] = _everywhere(587)
+    submissions: Annotated[tuple[Endpoint, ...], Meta(description="mail from accounts, TLS")] = _everywhere(465)
+    imap: Annotated[tuple[Endpoint, ...], Meta(description="IMAP, STARTTLS")] = _everywhere(143)
+    imaps: Annotated[tuple[Endpoint, ...], Meta(description="IMAP, TLS")] = _everywhere(993)
+    pop3: Annotated[tuple[Endpoint, ...], Meta(description="POP3, STLS")] = _everywhere(110)
+    pop3s: Annotated[tuple[Endpoint, ...], Meta(description="POP3, TLS")] = _everywhere(995)
+    http: Annotated[tuple[Endpoint, ...], Meta(description="status page, health and metrics")] = (
+        Endpoint("127.0.0.1", 8080),
+    )
+    https: Annotated[tuple[Endpoint, ...], Meta(description="the same with TLS")] = ()
+
+    def all(self) -> dict[str, tuple[Endpoint, ...]]:
+        """Service name → places, the services that are switched off left out."""
+        return {name: places for name in self.__struct_fields__ if (places := getattr(self, name))}
+
+
+class Tls(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The certificate of this host."""
+
+    certificate: Annotated[
+        Path | None, Meta(description="PEM chain, our own first; absent: a self-made one is kept in data_dir")
+    ] = None
+    key: Annotated[Path | None, Meta(description="PEM private key of the certificate")] = None
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one client may ask of the server."""
+
+    message_size: Annotated[Size, Meta(description="largest message accepted, announced by SIZE")] = Size(50 * 2**20)
+    recipients: Annotated[int, Meta(ge=1, le=100_000, description="recipients of one message")] = 1000
+    connections: Annotated[int, Meta(ge=1, description="connections open at once in one process")] = 20_000
+    connections_per_address: Annotated[
+        int, Meta(ge=1, description="connections before login of one IPv4 address")
+    ] = 10
+    connections_per_network: Annotated[int, Meta(ge=1, description="connections before login of one IPv6 /64")] = 20
+
+
+class Queue(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Mail on its way out."""
+
+    gaps: Annotated[
+        tuple[Duration, ...], Meta(min_length=1, description="waits after each failure, the last one repeating")
+    ] = tuple(Duration(n * MINUTE) for n in (5, 10, 20, 40, 80, 160, 240))
+    delay_notice: Annotated[Duration, Meta(description="when the author is told that a message waits")] = Duration(
+        4 * HOUR
+    )
+    expire: Annotated[Duration, Meta(description="when a message that cannot be delivered is given up")] = Duration(
+        5 * DAY
+    )
+    concurrency: Annotated[int, Meta(ge=1, le=10_000, description="deliveries under way at once in one process")] = 100
+    per_destination: Annotated[int, Meta(ge=1, description="of these, to one destination")] = 10
+
+
+class Relay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How mail leaves for other servers."""
+
+    port: Annotated[int, Meta(ge=1, le=65535, description="port at which MX hosts are called")] = 25
+    helo: Annotated[str, Meta(description="name given in EHLO; empty: hostname")] = ""
+    private_networks: Annotated[
+        bool, Meta(description="also deliver to MX hosts with loopback, private or link-local addresses")
+    ] = False
+    routes: Annotated[
+        dict[str, Endpoint], Meta(description='domain → "host:port" instead of its MX; "*" is the smarthost')
+    ] = {}
+    credentials_file: Annotated[
+        Path | None, Meta(description='lines "host user password" for smarthosts; readable by the server alone')
+    ] = None
+    ca_file: Annotated[Path | None, Meta(description="PEM roots trusted besides those of the system")] = None
+
+
+class Dns(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whom we ask for names."""
+
+    servers: Annotated[
+        tuple[Endpoint, ...], Meta(description='resolvers as "address:port"; empty: those of /etc/resolv.conf')
+    ] = ()
+    timeout: Annotated[Duration, Meta(description="longest time for one question, all tries together")] = Duration(
+        10 * SECOND
+    )
+    trust_ad: Annotated[
+        bool, Meta(description="believe the resolver's DNSSEC flag: only where the way to it is safe")
+    ] = False
+
+
+class Submission(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Mail from our own accounts."""
+
+    show_client: Annotated[bool, Meta(description="put the client's address into Received")] = False
+
+
+class Web(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The pages."""
+
+    metrics_from: Annotated[tuple[str, ...], Meta(description="networks that may read /metrics")] = (
+        "127.0.0.0/8",
+        "::1/128",
+    )
+
+
+class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The processes."""
+
+    user: Annotated[str, Meta(description="account of the machine to become after binding as root")] = ""
+    group: Annotated[str, Meta(description="its group; empty: the first group of user")] = ""
+    processes: Annotated[int, Meta(ge=1, le=64, description="server processes that share the sockets")] = 1
+    loop: Annotated[Literal["uvloop", "asyncio"], Meta(description="event loop")] = "uvloop"
+    grace: Annotated[Duration, Meta(description="longest time for work under way when stopping")] = Duration(
+        30 * SECOND
+    )
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is written to standard error."""
+
+    format: Annotated[Literal["json", "console"], Meta(description="one JSON object a line, or for people")] = "json"
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="least level that is written")] = (
+        "info"
+    )
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All settings of one server; in tests made by keyword, else by `load`."""
+
+    hostname: Annotated[str, Meta(description="name of this host: greeting, EHLO, Received, certificate")]
+    data_dir: Annotated[Path, Meta(description="database, messages and keys")] = Path("/var/lib/posthouse")
+    listen: Listen = Listen()
+    tls: Tls = Tls()
+    limits: Limits = Limits()
+    queue: Queue = Queue()
+    relay: Relay = Relay()
+    dns: Dns = Dns()
+    submission: Submission = Submission()
+    web: Web = Web()
+    run: Run = Run()
+    log: Log = Log()
+
+
+def find_config(argument: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The settings file: the argument, else $POSTHOUSE_CONFIG, ./posthouse.toml, /etc/posthouse/posthouse.toml.
+
+    The first two are meant and need not exist here (`load` says so); ConfigError where none of the others does.
+    """
+    if named := argument or environ.get(VARIABLE):
+        return Path(named)
+    for path in (Path(NAME), SYSTEM_FILE):
+        if path.is_file():
+            return path
+    raise ConfigError(f"no settings found: neither --config, ${VARIABLE}, ./{NAME} nor {SYSTEM_FILE} names a file")
+
+
+def load(path: str | os.PathLike[str]) -> Config:
+    """The settings in a file; ConfigError in one line for whatever is wrong with it."""
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
+    return parse(text, name=str(path), folder=path.resolve().parent)
+
+
+def parse(text: str, *, name: str = NAME, folder: Path | None = None) -> Config:
+    """The settings in a TOML text. `name` stands in errors; relative paths start at `folder`."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    for path, key, known in _unknown_keys(table, Config, ""):
+        raise ConfigError(f"{name}: {path}{key}: is no setting{_nearest(key, known)}")
+    try:
+        config = msgspec.convert(table, Config, dec_hook=_Decoder(folder or Path.cwd()))
+        _examine(config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {_plain(str(error))}") from None
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    return config
+
+
+class _Decoder:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, kind: type[Any], value: object) -> object:
+        if kind is Size and isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return Size(value)
+        if not isinstance(value, str):
+            raise ValueError(f"must be a text, not {type(value).__name__}")
+        if kind is Path:
+            return self.folder / Path(value).expanduser()
+        if kind is Size:
+            return Size.parse(value)
+        if kind is Duration:
+            return Duration.parse(value)
+        return Endpoint.parse(value)
+
+
+def _unknown_keys(
+    table: Mapping[str, object], kind: type[Struct], path: str
+) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in table.items():
+        if key not in fields:
+            yield path, key, tuple(fields)
+        elif isinstance(value, dict) and isinstance(fields[key], type) and issubclass(fields[key], Struct):
+            yield from _unknown_keys(value, fields[key], f"{path}{key}.")
+
+
+def _nearest(key: str, known: tuple[str, ...]) -> str:
+    found = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"; did you mean {found[0]}?" if found else f"; known are {', '.join(known)}"
+
+
+_AT = re.compile(r"(.*?)(?: - at `\$\.?(.*?)`)?", re.DOTALL)
+
+
+def _plain(error: str) -> str:
+    """`Expected `int`, got `str` - at `$.limits.recipients`` → `limits.recipients: expected int, got str`."""
+    found = _AT.fullmatch(error)
+    words, path = (found[1], found[2] or "") if found else (error, "")
+    words = words.replace("`", "")
+    if words.startswith("Object missing required field "):
+        return f"{path + '.' if path else ''}{words.removeprefix('Object missing required field ')}: is missing"
+    return f"{path}: {words[0].lower()}{words[1:]}" if path else words
+
+
+_HOSTNAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+")
+
+
+def _examine(config: Config) -> None:
+    """What holds between keys or needs more than a type; ValueError with the key's path in front."""
+    if _HOSTNAME.fullmatch(config.hostname) is None:
+        raise ValueError(f'hostname: must be a full domain name in lower case, such as "mx.example.org", not '
+                         f'"{config.hostname}"')
+    if config.relay.helo and _HOSTNAME.fullmatch(config.relay.helo) is None:
+        raise ValueError(f'relay.helo: must be a full domain name in lower case, not "{config.relay.helo}"')
+    if (config.tls.certificate is None) is not (config.tls.key is None):
+        raise ValueError("tls: certificate and key belong together, one of them is missing")
+    if config.limits.message_size < 64 * 1024:
+        # RFC 5321 §4.5.3.1.7: at least 64K octets must be taken.
+        raise ValueError("limits.message_size: must be at least 64 KiB")
+    if config.queue.expire < config.queue.delay_notice:
+        raise ValueError("queue.expire: must not be shorter than queue.delay_notice")
+    if min(config.queue.gaps) < MINUTE:
+        raise ValueError("queue.gaps: must each be at least 1m")
+    if config.run.group and not config.run.user:
+        raise ValueError("run.group: needs run.user")
+    for server in config.dns.servers:
+        _address(server, "dns.servers")
+    for name, places in config.listen.all().items():
+        for place in places:
+            if place.host != "*":
+                _address(place, f"listen.{name}")
+    for index, network in enumerate(config.web.metrics_from):
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise ValueError(f"web.metrics_from[{index}]: {error}") from None
+
+
+def _address(place: Endpoint, path: str) -> None:
+    try:
+        ip_address(place.host)
+    except ValueError:
+        raise ValueError(f'{path}: must be an IP address, not the name "{place.host}"') from None
