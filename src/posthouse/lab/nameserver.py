@@ -10,6 +10,7 @@ UDP, asks again over TCP when an answer was cut, waits in vain when silence was 
 
 import asyncio
 from contextlib import suppress
+from typing import cast
 
 from posthouse.lab.zone import Names
 
@@ -24,8 +25,9 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._names = names
         self._transport: asyncio.DatagramTransport | None = None
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
-        self._transport = transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # Not a subclass of DatagramTransport on every loop, but always one by its methods.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         answer = self._names.answer(data, datagram=True)
