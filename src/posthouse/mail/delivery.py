@@ -34,7 +34,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try for one recipient. `reply` is the remote's own, or ours where there was none (then `host` may be empty)."""
+    """One try for one recipient. `reply` is the remote's own, or ours where there was none (`host` may be empty)."""
 
     at: Instant
     outcome: Outcome
