@@ -1,0 +1,100 @@
+"""What commands share: the options every one takes, complaints, and output for people or as JSON.
+
+    @click.command("list")
+    @json_option
+    def list_command(as_json: bool) -> None:
+        show({"domains": names}, as_json, lambda: table(("domain",), rows))
+
+What comes from mail or from the network is shown through `clean`: a control character could otherwise drive the
+reader's terminal. JSON goes to standard output as one object, indented for a terminal and on one line elsewhere.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Where output goes to a file or a pipe, lines are as long as they need to be.
+UNBOUNDED_WIDTH = 1000
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Complaint(Exception):
+    """Something the person who typed the command can mend; its text is one clear line."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def json_option(function: Function) -> Function:
+    """`--json`, which every command takes; the parameter is `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")(function)
+
+
+def config_option(function: Function) -> Function:
+    """`--config`, for every command that needs a server's settings; the parameter is `config_path`."""
+    return click.option(
+        "-c",
+        "--config",
+        "config_path",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Settings; else $POSTHOUSE_CONFIG, ./posthouse.toml, /etc/posthouse/posthouse.toml.",
+    )(function)
+
+
+def clean(text: str) -> str:
+    """On one line, without control characters or what reorders a line (bidirectional overrides)."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
+
+
+def show(data: Mapping[str, object], as_json: bool, human: Callable[[], None]) -> None:
+    """Print `data` as JSON if that was asked for, else let `human` print."""
+    if as_json:
+        print(json.dumps(data, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
+    else:
+        human()
+
+
+def console() -> "Console":
+    """Standard output, with colours where it is a terminal, with neither colours nor wrapped lines elsewhere."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED_WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """Print rows under headings; where there are none, the sentence `empty` on standard error.
+
+    A heading that begins with `>` puts its column flush right.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[Text(clean(str(cell))) for cell in row] for row in rows]
+    if not cells:
+        print(empty, file=sys.stderr)
+        return
+    found = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        flush_right = column.startswith(">")
+        found.add_column(column.removeprefix(">"), justify="right" if flush_right else "left", overflow="fold")
+    for row in cells:
+        found.add_row(*row)
+    console().print(found)
+
+
+def forget_stdout() -> None:
+    """Let nothing more be written to a standard output that nobody reads, not even by the interpreter at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
