@@ -12,7 +12,7 @@ _WILDCARDS = re.compile(r"[*%]+")
 class Pattern:
     """One pattern, made once and matched against many names. INBOX is found in any case."""
 
-    __slots__ = ("_anything", "_end", "_inbox", "_level", "_literals", "_start")
+    __slots__ = ("_anything", "_end", "_inbox", "_level", "_literals")
 
     def __init__(self, text: str) -> None:
         literals: dict[str, int] = {}
