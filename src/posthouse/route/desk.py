@@ -1,4 +1,4 @@
-"""What an SMTP door talks to: three questions, three replies. `Reception` (port 25) and `Submission` (587, 465) are desks.
+"""What an SMTP door talks to: three questions, three replies. `Reception` and `Submission` are desks.
 
 A door translates octets into these calls and replies into octets; it decides nothing. Every call answers with a
 `Reply` and never raises for anything a peer may do.
@@ -30,6 +30,6 @@ class MailDesk(Protocol):
 
         `envelope` holds the recipients that were taken, at least one. `stamps` is what the door alone knows, in
         order of time: CONNECTED, HELLO, TLS, LOGIN of the session, and a RECIPIENT for each RCPT that was refused
-        (the desk stamps those it took). The door discards or keeps `content` as the store says; the desk does not.
+        (the desk stamps those it took). `content` belongs to the desk from here on: the door does not discard it.
         """
         ...

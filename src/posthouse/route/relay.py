@@ -1,14 +1,14 @@
 """The way out: claims deliveries, finds the next hop, hands over, settles."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from posthouse.mail.delivery import Attempt, Schedule
 from posthouse.mail.envelope import Envelope, RcptTo
 from posthouse.route.acceptance import Acceptance
 from posthouse.route.exchanges import Exchanges, Host
-from posthouse.store.blobs import Blobs, Content
+from posthouse.store.blobs import Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +42,21 @@ class Courier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """`slots` deliveries run at once, `per_destination` of them to one domain. Times in seconds."""
+    """`slots` run at once, `per_destination` of them to one domain. Times in seconds."""
 
     slots: int = 200
     per_destination: int = 20
-    schedule: Schedule = Schedule()
+    schedule: Schedule = field(default_factory=Schedule)
     lease: float = 600
     poll: float = 30
 
 
 class Relay:
-    """Runs for ever: `await run()` in a TaskGroup; `await drain(seconds)` stops claiming, finishes, gives leases back."""
+    """Runs for ever: `await run()` in a TaskGroup; `await drain(seconds)` ends it in good order."""
 
     def __init__(
         self,
         acceptance: Acceptance,
-        blobs: Blobs,
         exchanges: Exchanges,
         courier: Courier,
         owner: str,

@@ -8,7 +8,7 @@ from posthouse.mail.journey import Stamp
 from posthouse.mail.peer import Peer
 from posthouse.mail.reply import Reply
 from posthouse.route.acceptance import Acceptance
-from posthouse.store.blobs import Blobs, Content
+from posthouse.store.blobs import Content
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class SubmissionSettings:
 class Submission:
     """The MSA's desk; see `MailDesk`. Every call wants a peer that has logged in."""
 
-    def __init__(self, acceptance: Acceptance, blobs: Blobs, settings: SubmissionSettings | None = None) -> None: ...
+    def __init__(self, acceptance: Acceptance, settings: SubmissionSettings | None = None) -> None: ...
 
     async def mail(self, peer: Peer, envelope: Envelope) -> Reply: ...
 
