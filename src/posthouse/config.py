@@ -246,6 +246,20 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     run: Run = Run()
     log: Log = Log()
 
+    # Where things lie in data_dir, for the server and for the commands that manage it while it runs.
+
+    @property
+    def database_file(self) -> Path:
+        return self.data_dir / "posthouse.db"
+
+    @property
+    def blobs_folder(self) -> Path:
+        return self.data_dir / "blobs"
+
+    @property
+    def hints_folder(self) -> Path:
+        return self.data_dir / "hints"
+
 
 def find_config(argument: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
     """The settings file: the argument, else $POSTHOUSE_CONFIG, ./posthouse.toml, /etc/posthouse/posthouse.toml.
