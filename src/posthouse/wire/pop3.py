@@ -52,7 +52,7 @@ class Auth:
 
 @dataclass(frozen=True, slots=True)
 class AuthResponse:
-    """The client's response, decoded; None where it gave up with `*`. Answer as to `Auth`."""
+    """The client's response, decoded; None where it gave up with `*` or sent no base64. Answer as to `Auth`."""
 
     octets: bytes | None
 
@@ -234,7 +234,7 @@ class ServerEngine:
 def _event(engine: ServerEngine, octets: bytes) -> Event | None:
     """What one line asks of the door; None where the engine answered it. Raises _Refused."""
     if engine.state is State.CHALLENGED:
-        return AuthResponse(None if octets == b"*" else _decoded(octets))
+        return AuthResponse(_decoded(octets))  # "*" is no base64 either
     try:
         # Only names and passwords may hold more than ASCII (RFC 6856 §2.2).
         line = octets.decode("utf-8")
@@ -280,7 +280,10 @@ def _auth(engine: ServerEngine, words: list[str]) -> Event:
     if len(words) == 1:
         return Auth(mechanism, None)
     # RFC 5034 §4: "=" is an initial response that is present and empty.
-    return Auth(mechanism, b"" if words[1] == "=" else _decoded(words[1].encode()))
+    initial = b"" if words[1] == "=" else _decoded(words[1].encode())
+    if initial is None:
+        raise _Refused("that is not base64")
+    return Auth(mechanism, initial)
 
 
 def _stls(engine: ServerEngine, words: list[str]) -> Event | None:
@@ -442,11 +445,11 @@ def _digits(word: str) -> int | None:
     return int(word) if word.isascii() and word.isdigit() and len(word) <= DIGITS else None
 
 
-def _decoded(octets: bytes) -> bytes:
+def _decoded(octets: bytes) -> bytes | None:
     try:
         return binascii.a2b_base64(octets, strict_mode=True)
     except binascii.Error:
-        raise _Refused("that is not base64") from None
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,203 @@
+"""What every door has in common: one connection, one engine, one task that goes from event to event.
+
+A door derives from `Dialogue`, gives it an engine, and writes `converse`, which asks `await self.event()` until that
+gives None. Everything else happens here: octets reach the engine, output leaves before anything is waited for (one
+write for a flight of pipelined commands), a client that is slower than the output is waited for, one that sends more
+than is being worked on is not read, silence beyond the engine's patience ends it, and TLS is started without a
+plaintext octet ever being taken for an encrypted one.
+"""
+
+import asyncio
+from typing import Generic, Protocol, TypeVar, cast
+
+from posthouse.mail.peer import TlsFacts
+from posthouse.serve import tls
+from posthouse.serve.listener import Visit
+from posthouse.serve.log import Logger
+
+UNREAD = 128 * 1024  # octets fed and not worked on, beyond which the socket is not read
+LINGER_SECONDS = 30.0  # for a client to read the last words
+
+EventT = TypeVar("EventT", covariant=True)
+
+
+class Engine(Protocol[EventT]):
+    """The part of a protocol engine that any door drives."""
+
+    closed: bool
+
+    @property
+    def patience(self) -> float: ...
+    @property
+    def unread(self) -> int: ...
+    def feed(self, octets: bytes) -> None: ...
+    def next_event(self) -> EventT | None: ...
+    def take(self) -> bytes: ...
+
+
+class Dialogue(asyncio.Protocol, Generic[EventT]):
+    """One connection. `late` and `leave` say goodbye in the protocol's words; `converse` is the door's work."""
+
+    def __init__(self, visit: Visit, engine: Engine[EventT], keyring: tls.Keyring, log: Logger) -> None:
+        self.visit = visit
+        self.log = log
+        self.tls: TlsFacts | None = None
+        self._engine = engine
+        self._keyring = keyring
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None  # for octets
+        self._writable: asyncio.Future[None] | None = None  # while the client is slower than we are
+        self._timer: asyncio.TimerHandle | None = None
+        self._heard = 0.0
+        self._ended = False  # nothing more will come
+        self._reading = True
+        self._draining = False
+
+    # --- for the door ------------------------------------------------------------------------------
+
+    async def converse(self) -> None:
+        """The door's work from greeting to goodbye. The connection is closed when it returns."""
+        raise NotImplementedError
+
+    def late(self) -> None:
+        """The client was silent too long: say so through the engine, where the protocol has words for it."""
+
+    def leave(self) -> None:
+        """The house closes: say so through the engine. Called only while the client's next command is awaited."""
+
+    @property
+    def binding(self) -> bytes | None:
+        """The channel binding of the TLS connection (`tls.binding`)."""
+        return tls.binding(self._transport) if self._transport is not None else None
+
+    async def event(self) -> EventT | None:
+        """The engine's next event; None when the conversation is over."""
+        engine = self._engine
+        while True:
+            event = engine.next_event()
+            if event is not None:
+                return event
+            await self.send()
+            if engine.closed or self._ended:
+                return None
+            if self._draining:
+                self.leave()
+                return None
+            if not self._reading and self._transport is not None:
+                self._reading = True
+                self._transport.resume_reading()
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+
+    async def send(self) -> None:
+        """Hand the output to the transport, and wait for a client that is behind."""
+        out = self._engine.take()
+        if out and self._transport is not None:
+            self._transport.write(out)
+        if self._writable is not None:
+            await self._writable
+
+    async def start_tls(self) -> None:
+        """Send what was said, then shake hands. OSError or TimeoutError where that fails: the connection is gone."""
+        transport = self._transport
+        if transport is None:
+            raise ConnectionAbortedError("the peer left")
+        await self.send()
+        context = self._keyring.server(self.visit.service)
+        self._transport = None  # what is still plaintext in flight goes to the handshake, never to the engine
+        self._transport = await tls.upgrade(transport, self, context)
+        self.tls = tls.facts(self._transport)
+
+    # --- asyncio.Protocol --------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self.tls = tls.facts(transport)
+        self._heard = self._loop.time()
+        self._timer = self._loop.call_later(self._engine.patience, self._look)
+        self._task = self._loop.create_task(self._run())
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
+        self._engine.feed(data)
+        if self._waiter is not None:
+            self._wake()
+        elif self._engine.unread > UNREAD and self._reading and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool | None:
+        self._ended = True
+        self._wake()
+        return True  # what was asked for is still answered; the task closes
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended = True
+        self._transport = None
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        self.resume_writing()
+        self.visit.over()
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        if self._writable is not None:
+            writable, self._writable = self._writable, None
+            if not writable.done():
+                writable.set_result(None)
+
+    def drain(self) -> None:
+        """Come to an end: what is under way is finished, the next command is answered with goodbye."""
+        self._draining = True
+        self._wake()
+
+    # --- within ------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _look(self) -> None:
+        """Has the client been silent too long? One timer for each connection, set again only when it has run out."""
+        now = self._loop.time()
+        left = self._heard + self._engine.patience - now
+        idle = self._waiter is not None or self._writable is not None
+        if left > 0 or not idle:
+            self._timer = self._loop.call_later(max(left, 1.0), self._look)
+            return
+        if self._writable is None:
+            self.late()
+        self._close()
+
+    async def _run(self) -> None:
+        try:
+            await self.converse()
+        except (OSError, TimeoutError):
+            pass  # the peer left, or cannot shake hands: nothing that a record would explain
+        except Exception as error:
+            self.log.error("door failed", service=self.visit.service, ip=self.visit.ip, error=repr(error))
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            out = self._engine.take()
+            if out:
+                transport.write(out)
+            transport.close()
+            if transport.get_write_buffer_size():
+                # Who does not read the rest is not waited for longer than this.
+                self._loop.call_later(LINGER_SECONDS, transport.abort)
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
