@@ -1,10 +1,10 @@
 """The port to the database: what a unit of work may do, and what every engine promises.
 
 A *unit* is a plain function of a `Transaction`. It must be rerunnable: an engine may run it, take it back and run
-it again, so its only lasting effect is what it does through the transaction. A unit that raises takes back its own
-work alone, whoever shares its commit; its exception goes to its caller.
+it again, so its only lasting effect is what it does through the transaction. It runs in another thread. A unit that
+raises takes back its own work alone, whoever shares its commit; its exception goes to its caller.
 
-SQL is one text for every engine, in the style of PostgreSQL: `$1`, `$2`, … bound by number, `= ANY($n)` for a list
+SQL is one text for every engine, in the style of PostgreSQL: `$1`, `$2`, … bound by number, `= ANY($n)` for a `list`
 of integers or strings, `RETURNING`, `ON CONFLICT`. Times are BIGINT microseconds, truth values SMALLINT, octets BYTEA.
 The database's own clock and sequences are never used.
 """
@@ -25,7 +25,7 @@ class Transaction(Protocol):
     A list given for `= ANY($n)` holds integers or strings; every other value is a `Value`.
     """
 
-    def execute(self, sql: str, *values: Value | Sequence[int] | Sequence[str]) -> int:
+    def execute(self, sql: str, *values: Value | list[int] | list[str]) -> int:
         """Runs one statement; gives the number of rows it changed."""
         ...
 
@@ -33,11 +33,11 @@ class Transaction(Protocol):
         """Runs one statement for each row of values; gives the number of rows changed in all."""
         ...
 
-    def one(self, sql: str, *values: Value | Sequence[int] | Sequence[str]) -> Row | None:
+    def one(self, sql: str, *values: Value | list[int] | list[str]) -> Row | None:
         """The first row, or None."""
         ...
 
-    def all(self, sql: str, *values: Value | Sequence[int] | Sequence[str]) -> list[Row]:
+    def all(self, sql: str, *values: Value | list[int] | list[str]) -> list[Row]:
         """All rows."""
         ...
 
@@ -48,12 +48,14 @@ Unit = Callable[[Transaction], T]
 class Database(Protocol):
     """One open database. Called from the event loop's thread."""
 
-    async def write(self, unit: Callable[[Transaction], T], *, quick: bool = False) -> T:
+    async def write(self, unit: Callable[[Transaction], T], *, octets: int = 0) -> T:
         """Runs the unit and returns its result once its commit is durable; many units share one commit.
 
-        `quick`: at most a few dozen statements by key, such as an acceptance or a settled delivery; it may run in
-        the calling thread, only the commit being waited for elsewhere. Raises what the unit raises (its work is
-        then undone), or `StoreFault` when the commit is not known to be durable.
+        `octets`: about how much mail the unit adds to what is kept (the body of an acceptance or APPEND); 0 for all
+        else. Such a unit is refused with FULL while the disk has hardly any room, so that deleting and administration
+        go on; and the fewer units share a commit, the larger they are.
+        Raises what the unit raises (its work is then undone), or `StoreFault` when the commit is not known to be
+        durable. If the caller is cancelled while it waits, the unit may have been committed or not.
         """
         ...
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 class SqliteDatabase:
     """Implements `Database` on one file. Several processes may have the same file open."""
 
-    async def write(self, unit: Callable[[Transaction], T], *, quick: bool = False) -> T:
+    async def write(self, unit: Callable[[Transaction], T], *, octets: int = 0) -> T:
         raise NotImplementedError
 
     async def read(self, unit: Callable[[Transaction], T], *, quick: bool = False) -> T:
