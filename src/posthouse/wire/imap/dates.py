@@ -14,7 +14,9 @@ _DATE_TIME = re.compile(
     rb"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})"
 )
 # The Date field of a message as far as SENTON and its kin look at it; the zone is disregarded (RFC 3501 §6.4.4).
-_SENT = re.compile(rb"\s*(?:[A-Za-z]{1,9}\s*,)?\s*([0-9]{1,2})[\s-]{1,9}([A-Za-z]{3})[A-Za-z]{0,6}[\s-]{1,9}([0-9]{2,4})")
+_SENT = re.compile(
+    rb"\s*(?:[A-Za-z]{1,9}\s*,)?\s*([0-9]{1,2})[\s-]{1,9}([A-Za-z]{3})[A-Za-z]{0,6}[\s-]{1,9}([0-9]{2,4})"
+)
 
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 _DAY_SECONDS = 86_400

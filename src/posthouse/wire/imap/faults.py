@@ -5,6 +5,10 @@ class Malformed(ValueError):
     """The command cannot be read: answered with BAD and counted. Its text is one clear sentence of ASCII."""
 
 
+class Incomplete(Malformed):
+    """A literal is announced whose octets are not there yet."""
+
+
 class Refusal(Exception):
     """The command can be read but not carried out: answered with NO.
 

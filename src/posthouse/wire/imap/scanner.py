@@ -10,7 +10,7 @@ import unicodedata
 from posthouse.mail.flags import MAX_KEYWORD_LENGTH, MAX_KEYWORDS, Flag
 from posthouse.mail.instant import Instant
 from posthouse.wire.imap import dates, sequence, utf7
-from posthouse.wire.imap.faults import Malformed, Refusal
+from posthouse.wire.imap.faults import Incomplete, Malformed, Refusal
 from posthouse.wire.imap.sequence import SequenceSet
 
 _ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
@@ -30,6 +30,7 @@ _SYSTEM_FLAGS = {
     b"\\DELETED": Flag.DELETED,
     b"\\DRAFT": Flag.DRAFT,
 }
+NO_FLAGS: tuple[Flag, tuple[str, ...]] = (Flag(0), ())
 # Octets of a mailbox name as it stands in the program, in UTF-8.
 MAX_MAILBOX_NAME = 1000
 
@@ -97,6 +98,8 @@ class Scanner:
         if found is None:
             raise Malformed("a string expected")
         end = found.end() + int(found[1])
+        if end > len(self.octets):
+            raise Incomplete("a literal is not complete")
         text = self.octets[found.end() : end]
         if b"\0" in text:
             raise Malformed("a literal holds a NUL octet")
@@ -182,9 +185,11 @@ def flags(scanner: Scanner, *, bare: bool = False) -> tuple[Flag, tuple[str, ...
     """A flag list as bits and keywords; `bare` lets the parentheses be left out, as STORE does."""
     bits = Flag(0)
     keywords: dict[str, str] = {}
-    listed = scanner.accept(b"(") if bare else not scanner.expect(b"(", "a list of flags")
+    listed = scanner.accept(b"(")
+    if not listed and not bare:
+        raise Malformed("a list of flags expected")
     if listed and scanner.accept(b")"):
-        return bits, ()
+        return NO_FLAGS
     while True:
         token = scanner.word(_FLAG, "a flag")
         if token.startswith(b"\\"):

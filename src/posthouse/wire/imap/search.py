@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
 from posthouse.mail.flags import Flag
-
 from posthouse.wire.imap.faults import Malformed, Refusal
 from posthouse.wire.imap.scanner import Scanner, date
 from posthouse.wire.imap.sequence import SequenceSet
