@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from posthouse.mail.instant import DAY, HOUR, MINUTE, SECOND
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -55,6 +57,27 @@ def config_option(function: Function) -> Function:
 def clean(text: str) -> str:
     """On one line, without control characters or what reorders a line (bidirectional overrides)."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
+
+
+def octets_text(octets: int) -> str:
+    """A size for people: `831 B`, `4.2 KB`, `17 MB`."""
+    size = float(octets)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def span_text(microseconds: int) -> str:
+    """A span of time for people, in its largest unit that fits: `340 ms`, `12 s`, `4 min`, `3 h`, `2 d`."""
+    span = microseconds / SECOND
+    if span < 1:
+        return f"{span * 1000:.0f} ms"
+    for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
+        if microseconds >= 2 * size:
+            return f"{microseconds // size} {unit}"
+    return f"{span:.1f} s" if span < 10 else f"{span:.0f} s"
 
 
 def show(data: Mapping[str, object], as_json: bool, human: Callable[[], None]) -> None:

@@ -1,0 +1,141 @@
+"""`posthouse demo`: run the small internet of `posthouse.lab.demo`, and say what to open and type."""
+
+import asyncio
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from posthouse.cli.terminal import Complaint, console, json_option, show
+
+if TYPE_CHECKING:
+    from posthouse.lab.demo import Demo
+
+SERVICES = {
+    "smtp": "SMTP", "submission": "submission", "submissions": "with TLS", "imap": "IMAP", "imaps": "with TLS",
+    "pop3": "POP3", "pop3s": "with TLS",
+}
+
+
+@click.command("demo")
+@click.option(
+    "--dir", "folder", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"), show_default=True,
+    help="Where everything is kept; a second start goes on with the same mail and passwords.",
+)
+@click.option(
+    "--port-base", type=click.IntRange(0), default=2000, show_default=True,
+    help="Added to each standard port: SMTP at 2025, IMAP at 2143, …; 0 takes free ports.",
+)
+@json_option
+def demo_command(folder: Path, port_base: int, as_json: bool) -> None:
+    """Run a small internet on this machine: two mail hosts with their DNS, a certificate authority and three
+    accounts, all on 127.0.0.1, without root and without touching anything outside one folder.
+
+    It prints passwords, ports and what to try, and runs until Ctrl-C. Once all is ready the same facts are in
+    DIR/demo.json, for scripts; --json prints them instead of the card.
+
+    \b
+    posthouse demo
+    posthouse demo --dir /tmp/demo --port-base 3000
+    """
+    from posthouse.lab.demo import Demo, DemoError
+
+    try:
+        asyncio.run(_run(Demo(folder, port_base), folder, as_json))
+    except DemoError as error:
+        raise Complaint(str(error)) from None
+
+
+async def _run(demo: "Demo", folder: Path, as_json: bool) -> None:
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, over.set)
+    await demo.start()
+    try:
+        card = demo.card()
+        show(card, as_json, lambda: _print_card(card, folder))
+        sys.stdout.flush()
+        await over.wait()
+        if not as_json:
+            print("\nStopping; the next start goes on from here.", flush=True)
+    finally:
+        await demo.stop()
+
+
+def program() -> str:
+    """How the person who started this would call the program again, from the same folder."""
+    called = Path(sys.argv[0])
+    found = shutil.which(called.name)
+    if found is not None and os.path.samefile(found, called) if called.exists() else False:
+        return called.name
+    return shlex.quote(str(called))
+
+
+def _print_card(card: Mapping[str, Any], folder: Path) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    ports, far, accounts = card["ports"], card["far"], card["accounts"]
+    out.print()
+    out.print(Text("Two mail hosts, their DNS and their authority are running, all on 127.0.0.1.", style="bold"))
+    out.print()
+    people = Table.grid(padding=(0, 3))
+    for account in accounts:
+        people.add_row(Text("  " + account["address"], style="cyan"), Text("password"), Text(account["password"]))
+    out.print(people)
+    out.print()
+    hosts = Table.grid(padding=(0, 3))
+    hosts.add_row("  posthouse.test", _listeners(ports))
+    hosts.add_row("  far.test", _listeners(far))
+    if "http" in ports:
+        hosts.add_row("  web", f"http://127.0.0.1:{ports['http']}/")
+    hosts.add_row("  DNS", f"127.0.0.1:{card['dns']}")
+    hosts.add_row("  authority", f"{folder / 'ca.pem'}, for mail programs to trust")
+    out.print(hosts)
+    out.print()
+    out.print(Text("Three things to try, in another terminal:", style="bold"))
+    for number, (words, command) in enumerate(_suggestions(card, folder), 1):
+        out.print(f"\n  {number}. {words}")
+        # Never wrapped: it is to be copied as it stands.
+        out.print(Text(f"     {command}", style="green"), soft_wrap=True)
+    out.print("\nCtrl-C stops everything; the next start goes on with the same mail and passwords.")
+
+
+def _listeners(ports: Mapping[str, int]) -> str:
+    words: list[str] = []
+    for service, title in SERVICES.items():
+        if service in ports:
+            joined = f"{title} {ports[service]}"
+            if title == "with TLS" and words:
+                words[-1] += f" ({joined})"
+            else:
+                words.append(joined)
+    return " · ".join(words)
+
+
+def _suggestions(card: Mapping[str, Any], folder: Path) -> list[tuple[str, str]]:
+    """What to try; each command works as it stands, from the folder in which the demo was started."""
+    settings = shlex.quote(str(folder / "posthouse.toml"))
+    call = program()
+    passwords = {account["address"]: account["password"] for account in card["accounts"]}
+    write = (
+        f'echo "Hello from the demo" | {call} send --config {settings}'
+        " --from alice@posthouse.test --to carol@far.test --subject Hello"
+    )
+    found = [("Let alice write to carol, from one host to the other:", write)]
+    if "imaps" in card["far"]:
+        read = (
+            f"curl --cacert {shlex.quote(str(folder / 'ca.pem'))} --user carol@far.test:{passwords['carol@far.test']}"
+            f' "imaps://localhost:{card["far"]["imaps"]}/INBOX;MAILINDEX=*"'
+        )
+        found.append(("Read it as carol, over IMAP (any mail program will do):", read))
+    found.append(("See the journey of the newest message:", f"{call} trace --config {settings}"))
+    return found

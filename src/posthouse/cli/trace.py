@@ -1,0 +1,163 @@
+"""`posthouse trace`: the journey of a message, as a timeline a person can follow or as JSON."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from posthouse.cli.office import Office, work
+from posthouse.cli.terminal import Complaint, clean, config_option, console, json_option, show, span_text, table
+from posthouse.mail.instant import SECOND, Instant, rfc3339
+from posthouse.mail.journey import Journey, Stamp, Step, sentence
+from posthouse.store import ids, journeys
+from posthouse.store.database import Transaction
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+# What people call the parts of a journey. A step that is in none of them stands under the heading before it.
+STAGES: dict[str, tuple[Step, ...]] = {
+    "Connection": (Step.CONNECTED, Step.HELLO, Step.TLS, Step.LOGIN),
+    "Envelope": (Step.ENVELOPE, Step.RECIPIENT),
+    "Message": (Step.RECEIVED, Step.ADDED),
+    "Checks and decision": (Step.VERDICT, Step.DECISION),
+    "Filing": (Step.DELIVERED, Step.QUEUED),
+    "Answer": (Step.ACCEPTED,),
+    "On its way": (
+        Step.ROUTE, Step.ATTEMPT, Step.RETRY, Step.RELAYED, Step.DELAYED, Step.FAILED, Step.EXPIRED, Step.BOUNCED,
+        Step.DROPPED, Step.HELD, Step.RELEASED,
+    ),
+}
+_STAGE_OF = {step: stage for stage, steps in STAGES.items() for step in steps}
+
+GOOD = {Step.DELIVERED, Step.ACCEPTED, Step.RELAYED}
+BAD = {Step.FAILED, Step.EXPIRED, Step.DROPPED}
+WAITING = {Step.RETRY, Step.DELAYED, Step.HELD}
+
+LISTED = 20
+
+
+@click.command("trace")
+@click.argument("identifier", metavar="[ID]", required=False)
+@click.option("--list", "listed", is_flag=True, help=f"The newest {LISTED} messages instead, one a line.")
+@config_option
+@json_option
+def trace_command(identifier: str | None, listed: bool, config_path: Path | None, as_json: bool) -> None:
+    """Tell the journey of a message: who brought it, what was decided and why, where it went, and when.
+
+    ID is what replies and logs show (13 characters) or a Message-ID, with or without angle brackets. Without ID it
+    is the newest message.
+
+    \b
+    posthouse trace 06xk2f9t0h001
+    posthouse trace '<20250301181530.1@example.org>' --json
+    """
+    if listed and identifier is not None:
+        raise click.UsageError("ID and --list exclude each other")
+
+    async def task(office: Office) -> list[Journey]:
+        return await office.database.read(lambda tx: _find(tx, identifier, LISTED if listed else 1))
+
+    found = work(config_path, task)
+    if listed:
+        rows = [_summary(journey) for journey in found]
+        show({"journeys": [_facts(journey) for journey in found]}, as_json, lambda: table(
+            ("id", "at", "from", "to", "ended"), rows, "No message yet."
+        ))
+        return
+    if not found:
+        raise Complaint(f"no message is known as {clean(identifier)}" if identifier else "no message yet")
+    # A message that we received twice (sent and delivered by ourselves, say) has a journey for each time.
+    data = _facts(found[0]) if len(found) == 1 else {"journeys": [_facts(journey) for journey in found]}
+    show(data, as_json, lambda: _print_journeys(found))
+
+
+def _find(tx: Transaction, identifier: str | None, limit: int) -> list[Journey]:
+    if identifier is None:
+        numbers = journeys.recent(tx, limit)
+    else:
+        try:
+            numbers = [ids.from_text(identifier)]
+        except ValueError:
+            numbers = journeys.find(tx, identifier)
+    return [journey for number in numbers if (journey := journeys.load(tx, number)) is not None]
+
+
+def _facts(journey: Journey) -> dict[str, object]:
+    return {
+        "id": ids.to_text(journey.journey_id),
+        "message_id": journey.message_id,
+        "stamps": [
+            {
+                "at": rfc3339(stamp.at), "microseconds": stamp.at, "step": str(stamp.step),
+                "stage": _STAGE_OF.get(stamp.step, ""), "facts": dict(stamp.facts), "text": sentence(stamp),
+            }
+            for stamp in journey.stamps
+        ],
+    }
+
+
+def _summary(journey: Journey) -> tuple[str, str, str, str, str]:
+    """One line of the list: id, time, from, to, and the last thing that happened."""
+    mail_from, subject = "", ""
+    rcpts: list[str] = []
+    for stamp in journey.stamps:
+        facts = stamp.facts
+        if stamp.step is Step.ENVELOPE:
+            mail_from = str(facts.get("mail_from") or "")
+        elif stamp.step in (Step.RECIPIENT, Step.QUEUED, Step.DELIVERED):
+            address = str(facts.get("address") or "")
+            if address and address not in rcpts:
+                rcpts.append(address)
+    first = journey.stamps[0].at if journey.stamps else ids.instant(journey.journey_id)
+    ended = [stamp for stamp in journey.stamps if stamp.step in GOOD | BAD | WAITING]
+    subject = sentence(ended[-1]) if ended else ""
+    return ids.to_text(journey.journey_id), rfc3339(first), f"<{mail_from}>", ", ".join(rcpts), subject
+
+
+def _print_journeys(found: Sequence[Journey]) -> None:
+    out = console()
+    for number, journey in enumerate(found):
+        if number:
+            out.print()
+        for line in _lines(journey):
+            out.print(line, soft_wrap=not out.is_terminal)
+
+
+def _lines(journey: Journey) -> list["Text"]:
+    from rich.text import Text
+
+    lines = [Text(f"Message {ids.to_text(journey.journey_id)}", style="bold")]
+    if journey.message_id:
+        lines[0].append(f"  Message-ID {clean(journey.message_id)}", style="dim")
+    stage = ""
+    before: Instant | None = None
+    for stamp in journey.stamps:
+        new = _STAGE_OF.get(stamp.step, stage)
+        if new != stage:
+            stage = new
+            lines += [Text(), Text(f"  {stage}", style="bold cyan")]
+        lines.append(_line(stamp, before))
+        before = stamp.at
+    return lines
+
+
+def _line(stamp: Stamp, before: Instant | None) -> "Text":
+    """`18:15:30.120  +3 ms  it called itself mx.far.test (EHLO)`."""
+    from rich.text import Text
+
+    if before is None:
+        shown = f"{rfc3339(stamp.at)[:10]}  "
+        gap = ""
+    else:
+        shown = "" if rfc3339(stamp.at)[:10] == rfc3339(before)[:10] else f"{rfc3339(stamp.at)[:10]}  "
+        gap = f"+{span_text(stamp.at - before)}" if stamp.at > before else ""
+    clock = f"{rfc3339(stamp.at)[11:19]}.{stamp.at % SECOND // 1000:03d}"
+    style = "green" if stamp.step in GOOD else "red" if stamp.step in BAD else "yellow" if stamp.step in WAITING else ""
+    line = Text(f"    {clock} ", style="dim")
+    line.append(f"{gap:>9}  ", style="dim")
+    if shown and before is not None:
+        line.append(shown, style="dim")
+    line.append(sentence(stamp), style=style)
+    return line
