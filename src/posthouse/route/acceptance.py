@@ -1,19 +1,373 @@
-"""Acceptance is a commit: one message becomes one unit of work, and 250 is said only after it is durable."""
+"""Acceptance is a commit: a message becomes one unit of work, and 250 is said only when that is durable.
 
-from posthouse.mail.instant import Clock
-from posthouse.store.blobs import Blobs
-from posthouse.store.database import Database
-from posthouse.store.hints import Hints
-from posthouse.store.ids import Ids
+    letter = Letter(…)                       everything known about the message, nothing stored yet
+    reply = await acceptance.accept(letter)  blob, placements, queue rows and journey in one transaction; then hints
+
+The unit asks the directory again where each recipient leads, so that what was promised at RCPT and what is stored
+cannot drift apart; where the two differ (an account was removed, a mailbox filled up meanwhile) nothing is stored and
+the client is told to come again. One account gets one copy, by however many of its addresses it was reached, and all
+of them are recorded in Delivered-To. A forward to another site keeps the envelope's MAIL FROM as it came.
+
+Notifications (`route.bounce`) go the same way, inside the transaction of whatever they tell: `report`.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import TypeVar
+
+from posthouse.mail.address import Address
+from posthouse.mail.delivery import Delivery, State
+from posthouse.mail.envelope import Envelope, RcptTo
+from posthouse.mail.headers import Octets
+from posthouse.mail.instant import Clock, Instant
+from posthouse.mail.journey import Fact, Stamp, Step
+from posthouse.mail.reply import Reply
+from posthouse.route.bounce import QUOTE_OCTETS, Action, Notice, Original, wanted, without_success, write_report
+from posthouse.route.filing import Reading, delivery_prefix, file_as, read
+from posthouse.store import directory, journeys, mailboxes, messages, queue
+from posthouse.store.blobs import Blobs, Content, put
+from posthouse.store.database import Database, StoreFault, Transaction
+from posthouse.store.directory import Full, Local, NotOurs, Resolution
+from posthouse.store.hints import QUEUE, Hints, account_topic
+from posthouse.store.ids import Ids, to_text
+from posthouse.store.mailboxes import SpecialUse
+
+# A body up to this many octets is read where we stand; a larger one in a thread, few at a time, so that neither the
+# loop waits for it nor many mapped files lie in memory at once.
+READ_INLINE = 128 * 1024
+READERS = 2
+
+T = TypeVar("T")
+
+TAKEN = Reply(250, "2.1.5", "Recipient taken")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message ready to be accepted. `envelope` has its recipients.
+
+    `trace` is put in front for everybody: Received, and fields that submission adds. `session` and `found` are the
+    stamps from before and after the envelope. `quarantine` files into Junk. `relays`: recipients elsewhere are taken.
+    """
+
+    journey_id: int
+    envelope: Envelope
+    content: Content
+    reading: Reading
+    trace: bytes
+    session: Sequence[Stamp]
+    found: Sequence[Stamp]
+    now: Instant
+    quarantine: bool = False
+    relays: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a transaction is to have stored: the reply to give and the topics to hint at once it is durable."""
+
+    reply: Reply
+    topics: tuple[str, ...]
+
+
+class Unplaceable(Exception):
+    """A recipient cannot be served (any more); nothing of the message is stored."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+@dataclass(slots=True)
+class _Ways:
+    """Where a message goes: accounts with the addresses that led there, addresses elsewhere, and what to report."""
+
+    accounts: dict[int, tuple[Address, list[Address]]]
+    remote: dict[Address, RcptTo]
+    forwarded_for: set[Address]
+    direct: bool
+    stamps: list[Stamp]
+    notices: list[Notice]
 
 
 class Acceptance:
     """The one way into the store for messages. `hostname` is our own name, as Received and Message-ID show it."""
 
-    def __init__(self, db: Database, blobs: Blobs, ids: Ids, hints: Hints, clock: Clock, hostname: str) -> None:
+    def __init__(
+        self, db: Database, blobs: Blobs, ids: Ids, hints: Hints, clock: Clock, hostname: str
+    ) -> None:
         self.db = db
         self.blobs = blobs
         self.ids = ids
         self.hints = hints
         self.clock = clock
         self.hostname = hostname
+        self._readers = asyncio.Semaphore(READERS)
+
+    async def read(self, content: Content, now: Instant, added: bytes = b"") -> Reading:
+        """`filing.read` of a received body, wherever it lies."""
+        return await self.look(content, lambda octets: read(octets, content, now, added))
+
+    async def look(self, content: Content, view: Callable[[Octets], T]) -> T:
+        """What `view` makes of the octets: at once for a small body, in a thread and in its turn for a large one."""
+        if content.octets is not None and content.size <= READ_INLINE:
+            return view(content.octets)
+        async with self._readers:
+            return await asyncio.to_thread(_open, content, view)
+
+    async def accept(self, letter: Letter) -> Reply:
+        """Stores the letter and says so; 4xx where that is not certain. The content is discarded if it is refused."""
+        try:
+            receipt = await self.db.write(lambda tx: self.enter(tx, letter), octets=letter.content.size)
+        except Unplaceable as refusal:
+            await self.blobs.discard(letter.content)
+            return refusal.reply
+        except StoreFault as fault:
+            # The commit may have happened after all: the content stays, and is swept if nothing came to refer to it.
+            return store_reply(fault)
+        self.announce(receipt.topics)
+        return receipt.reply
+
+    async def refuse(self, content: Content, reply: Reply) -> Reply:
+        """Throws the content away and gives the reply back."""
+        await self.blobs.discard(content)
+        return reply
+
+    def announce(self, topics: Sequence[str]) -> None:
+        """Wakes whoever waits for these topics; only after the commit."""
+        for topic in topics:
+            self.hints.publish(topic)
+
+    def enter(self, tx: Transaction, letter: Letter) -> Receipt:
+        """The unit of work. Raises `Unplaceable`; may be run again."""
+        now = letter.now
+        envelope = letter.envelope
+        ways = self._distribute(tx, letter)
+        put(tx, letter.content)
+        stamps = [*letter.session, _envelope_stamp(letter), *ways.stamps, *letter.found]
+        topics = []
+        # Law: accounts in one order, whoever writes, so that two transactions never wait for each other.
+        for account_id in sorted(ways.accounts):
+            account, addresses = ways.accounts[account_id]
+            prefix = delivery_prefix(envelope.mail_from, addresses, letter.trace)
+            stamps.append(self._place(tx, letter, account_id, account, addresses, prefix))
+            topics.append(account_topic(account_id))
+        if ways.remote:
+            stamps += self._enqueue(tx, letter, ways)
+            topics.append(QUEUE)
+        queue_id = to_text(letter.journey_id)
+        reply = Reply(250, "2.0.0", f"Accepted, queue id {queue_id}")
+        stamps.append(Stamp(now, Step.ACCEPTED, {"reply": str(reply)}))
+        if ways.notices and envelope.mail_from is not None:
+            told, woken = self.report(tx, self._original(letter), ways.notices, now)
+            stamps += told
+            topics += woken
+        journeys.begin(tx, letter.journey_id, letter.reading.message.message_id, stamps)
+        return Receipt(reply, tuple(topics))
+
+    def report(
+        self, tx: Transaction, original: Original, notices: Sequence[Notice], now: Instant
+    ) -> tuple[list[Stamp], list[str]]:
+        """Sends one notification about `notices`, in this transaction; gives stamps for the original's journey, and
+        topics to hint at. Without anybody to tell (null sender, author unknown here) that is what the stamp says."""
+        mail_from = original.envelope.mail_from
+        about = [str(notice.rcpt.address) for notice in notices]
+        if mail_from is None:
+            # RFC 3461 §5.2, RFC 5321 §6.1: never a notification about one.
+            reason = "nobody is to be told about a message from the null sender"
+            return [Stamp(now, Step.DROPPED, {"reason": reason, "about": about})], []
+        report_id = self.ids.next(now)
+        report = write_report(
+            original, mail_from, notices, hostname=self.hostname, now=now, report_id=to_text(report_id)
+        )
+        content = Content(
+            self.ids.next(now), sha256(report.octets).digest(), len(report.octets), report.octets, None
+        )
+        reading = read(report.octets, content, now)
+        made = Stamp(now, Step.RECEIVED, {**_received_facts(content, reading), "about": original.queue_id})
+        letter = Letter(
+            report_id, report.envelope, content, reading, b"", (), (made,), now, relays=True
+        )
+        try:
+            receipt = self.enter(tx, letter)
+        except Unplaceable as refusal:
+            return [Stamp(now, Step.DROPPED, {"reason": f"<{mail_from}> cannot be told: {refusal}"})], []
+        facts: dict[str, Fact] = {"to": str(mail_from), "about": about, "notice": to_text(report_id)}
+        return [Stamp(now, Step.BOUNCED, facts)], list(receipt.topics)
+
+    def _distribute(self, tx: Transaction, letter: Letter) -> _Ways:
+        ways = _Ways({}, {}, set(), False, [], [])
+        for rcpt in letter.envelope.rcpt_to:
+            resolution = directory.resolve(tx, rcpt.address, size=letter.content.size)
+            if isinstance(resolution, Full) and letter.envelope.mail_from is None and letter.relays:
+                resolution = _although_full(tx, resolution)
+            facts: dict[str, Fact] = {"address": str(rcpt.address), "reply": str(TAKEN)}
+            if isinstance(resolution, Local):
+                if resolution.chain:
+                    facts["via"] = list(resolution.chain)
+                _expand(ways, rcpt, resolution, letter.now)
+            elif isinstance(resolution, NotOurs) and letter.relays:
+                ways.remote.setdefault(rcpt.address, rcpt)
+                ways.direct = True
+            else:
+                raise Unplaceable(refusal_at_the_end(rcpt.address, resolution))
+            ways.stamps.append(Stamp(letter.now, Step.RECIPIENT, facts))
+        return ways
+
+    def _place(
+        self,
+        tx: Transaction,
+        letter: Letter,
+        account_id: int,
+        account: Address,
+        addresses: Sequence[Address],
+        prefix: bytes,
+    ) -> Stamp:
+        use = SpecialUse.JUNK if letter.quarantine else SpecialUse.INBOX
+        mailbox = mailboxes.special(tx, account_id, use) or mailboxes.special(tx, account_id, SpecialUse.INBOX)
+        if mailbox is None:
+            raise Unplaceable(Reply(451, "4.3.0", f"The mailbox of <{account}> is missing, please try again later"))
+        message = file_as(letter.reading.message, prefix)
+        added = messages.add(tx, account_id, mailbox.mailbox_id, self.ids.next(letter.now), message)
+        return Stamp(
+            letter.now,
+            Step.DELIVERED,
+            {
+                "account": str(account),
+                "mailbox": mailbox.name,
+                "uid": added.uid,
+                "address": [str(address) for address in addresses],
+            },
+        )
+
+    def _enqueue(self, tx: Transaction, letter: Letter, ways: _Ways) -> list[Stamp]:
+        now = letter.now
+        prefix = letter.trace
+        if len(ways.forwarded_for) == 1 and not ways.direct:
+            # Seen again in what comes in for this very address, the field tells of a circle at its first turn. All
+            # deliveries of a message share a prefix, so one that also goes elsewhere does without: its other
+            # recipients may not know of this one. The bound on Received fields ends such a circle later.
+            prefix = f"Delivered-To: {next(iter(ways.forwarded_for))}\r\n".encode() + prefix
+        message = queue.QueuedMessage(
+            letter.journey_id,
+            letter.content.blob_id,
+            prefix,
+            len(prefix) + letter.content.size,
+            replace(letter.envelope, rcpt_to=()),
+            now,
+        )
+        deliveries = [
+            Delivery(self.ids.next(now), letter.journey_id, rcpt, address.domain, State.WAITING, now, now)
+            for address, rcpt in ways.remote.items()
+        ]
+        queue.enqueue(tx, message, deliveries)
+        return [
+            Stamp(
+                now,
+                Step.QUEUED,
+                {
+                    "delivery": to_text(delivery.delivery_id),
+                    "address": str(delivery.rcpt.address),
+                    "domain": delivery.domain,
+                },
+            )
+            for delivery in deliveries
+        ]
+
+    def _original(self, letter: Letter) -> Original:
+        size = len(letter.trace) + letter.content.size
+        with letter.content.open() as octets:
+            quote = letter.trace + octets[:QUOTE_OCTETS]
+        message = letter.reading.message
+        return Original(
+            letter.envelope, to_text(letter.journey_id), message.message_id, message.subject, letter.now, quote, size
+        )
+
+
+def received_stamp(content: Content, reading: Reading, now: Instant) -> Stamp:
+    """The stamp that every message gets when it has come in whole."""
+    return Stamp(now, Step.RECEIVED, _received_facts(content, reading))
+
+
+def refusal(address: Address, resolution: Resolution) -> Reply:
+    """The reply to RCPT for an address that is not served."""
+    if isinstance(resolution, Full):
+        return Reply(452, "4.2.2", f"The mailbox of <{address}> is full")
+    if isinstance(resolution, NotOurs):
+        return Reply(550, "5.7.1", "Relaying denied")
+    return Reply(550, "5.1.1", f"There is no <{address}> here")
+
+
+def refusal_at_the_end(address: Address, resolution: Resolution) -> Reply:
+    """The reply to the end of data, where a recipient that was taken is not served any more: always 4xx, so that
+    the client asks again for each and is told about this one alone."""
+    said = refusal(address, resolution)
+    if said.is_transient:
+        return said
+    return Reply(451, "4.3.0", f"<{address}> was changed while the message came in, please try again")
+
+
+def store_reply(fault: StoreFault) -> Reply:
+    """What a client is told when the store failed it."""
+    if fault.full:
+        return Reply(452, "4.3.1", "There is no room for the message now, please try again later")
+    return Reply(451, "4.3.0", "The message could not be stored, please try again later")
+
+
+def _expand(ways: _Ways, rcpt: RcptTo, resolution: Local, now: Instant) -> None:
+    """Adds what a local address leads to (RFC 3461 §5.2.7)."""
+    alone = len(resolution.accounts) + len(resolution.remote) == 1
+    for target in resolution.accounts:
+        _, addresses = ways.accounts.setdefault(target.account_id, (target.address, []))
+        if rcpt.address not in addresses:
+            addresses.append(rcpt.address)
+    for address in resolution.remote:
+        onward = RcptTo(address, rcpt.orcpt, rcpt.notify if alone else without_success(rcpt))
+        ways.remote.setdefault(address, onward)
+        ways.forwarded_for.add(rcpt.address)
+    if alone and resolution.remote:
+        return
+    action = Action.DELIVERED if alone else Action.EXPANDED
+    if wanted(rcpt, action):
+        words = "Put into the mailbox" if alone else "Sent to all members of the group"
+        ways.notices.append(Notice(rcpt, action, Reply(250, "2.1.5", words), now))
+
+
+def _although_full(tx: Transaction, resolution: Full) -> Resolution:
+    """A notification is ours to deliver, quota or not: its reader may be waiting for just that."""
+    account = directory.find_account(tx, resolution.address)
+    if account is None:
+        return resolution
+    return Local((directory.Target(account.account_id, account.address, None),), (), ())
+
+
+def _open(content: Content, view: Callable[[Octets], T]) -> T:
+    with content.open() as octets:
+        return view(octets)
+
+
+def _envelope_stamp(letter: Letter) -> Stamp:
+    envelope = letter.envelope
+    facts: dict[str, Fact] = {
+        "mail_from": str(envelope.mail_from or ""),
+        "size": letter.content.size,
+        "body": envelope.body.value,
+    }
+    if envelope.smtputf8:
+        facts["smtputf8"] = True
+    if envelope.envid is not None:
+        facts["envid"] = envelope.envid
+    return Stamp(letter.now, Step.ENVELOPE, facts)
+
+
+def _received_facts(content: Content, reading: Reading) -> dict[str, Fact]:
+    message = reading.message
+    return {
+        "digest": content.digest.hex(),
+        "size": content.size,
+        "message_id": message.message_id,
+        "header_from": str(reading.header_from or ""),
+        "subject": message.subject,
+    }

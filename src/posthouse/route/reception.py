@@ -1,34 +1,149 @@
-"""The desk of port 25: what the world may send us."""
+"""The desk of port 25: what the world may send us, step by step, from RCPT to the commit.
 
-from collections.abc import Sequence
+    MAIL    the declared size
+    RCPT    is the address ours, known, and has it room?         550 5.7.1 · 550 5.1.1 · 452 4.2.2
+    DATA    one look at the octets, then `STEPS`, the checks, the policy, and acceptance
+
+Nothing is decided here: a step says what a standard says, and what may be decided one way or another is a rule of
+`route.policy` about the verdicts of the checks. Recipients elsewhere are never taken, whatever their form; an address
+of ours that leads elsewhere (an alias) is.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from posthouse.mail.envelope import Envelope, RcptTo
-from posthouse.mail.journey import Stamp
+from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.peer import Peer
+from posthouse.mail.received import format_received
 from posthouse.mail.reply import Reply
-from posthouse.route.acceptance import Acceptance
+from posthouse.mail.verdict import Accept, Decision, Defer, Quarantine, Reject, Verdict
+from posthouse.route.acceptance import TAKEN, Acceptance, Letter, received_stamp, refusal, store_reply
+from posthouse.route.filing import Reading
 from posthouse.route.policy import Policy
 from posthouse.store.blobs import Content
+from posthouse.store.database import StoreFault
+from posthouse.store.directory import Local, resolve
+from posthouse.store.ids import to_text
+
+MAIL_TAKEN = Reply(250, "2.1.0", "Go on")
 
 
 @dataclass(frozen=True, slots=True)
 class ReceptionSettings:
-    """`size_limit` in octets."""
+    """`size_limit` in octets. `max_received`: a message with more Received fields runs in a circle (THREATS)."""
 
     size_limit: int = 50 * 1024 * 1024
     max_received: int = 50
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What steps and checks look at."""
+
+    peer: Peer
+    envelope: Envelope
+    reading: Reading
+    settings: ReceptionSettings
+
+
+Check = Callable[[Case], Awaitable[Verdict]]
+
+
 class Reception:
-    """The MTA's desk; see `MailDesk`."""
+    """The MTA's desk; see `MailDesk`. `checks` are asked in their order, `policy` judges what they found."""
 
     def __init__(
-        self, acceptance: Acceptance, settings: ReceptionSettings | None = None, policy: Policy | None = None
-    ) -> None: ...
+        self,
+        acceptance: Acceptance,
+        settings: ReceptionSettings | None = None,
+        policy: Policy | None = None,
+        checks: Sequence[Check] = (),
+    ) -> None:
+        self._acceptance = acceptance
+        self._settings = settings or ReceptionSettings()
+        self._policy = policy or Policy()
+        self._checks = tuple(checks)
 
-    async def mail(self, peer: Peer, envelope: Envelope) -> Reply: ...
+    async def mail(self, peer: Peer, envelope: Envelope) -> Reply:
+        return size_reply(envelope, self._settings.size_limit) or MAIL_TAKEN
 
-    async def rcpt(self, peer: Peer, envelope: Envelope, rcpt: RcptTo) -> Reply: ...
+    async def rcpt(self, peer: Peer, envelope: Envelope, rcpt: RcptTo) -> Reply:
+        try:
+            resolution = await self._acceptance.db.read(
+                lambda tx: resolve(tx, rcpt.address, size=envelope.size or 0), quick=True
+            )
+        except StoreFault as fault:
+            return store_reply(fault)
+        return TAKEN if isinstance(resolution, Local) else refusal(rcpt.address, resolution)
 
-    async def data(self, peer: Peer, envelope: Envelope, content: Content, stamps: Sequence[Stamp]) -> Reply: ...
+    async def data(self, peer: Peer, envelope: Envelope, content: Content, stamps: Sequence[Stamp]) -> Reply:
+        acceptance = self._acceptance
+        now = acceptance.clock()
+        reading = await acceptance.read(content, now)
+        case = Case(peer, envelope, reading, self._settings)
+        for step in STEPS:
+            reply = step(case)
+            if reply is not None:
+                return await acceptance.refuse(content, reply)
+        verdicts = [await check(case) for check in self._checks]
+        decision = self._policy.decide(verdicts)
+        if isinstance(decision, Defer | Reject):
+            return await acceptance.refuse(content, decision.reply)
+        journey_id = acceptance.ids.next(now)
+        found = [received_stamp(content, reading, now)]
+        for verdict in verdicts:
+            facts = {"method": verdict.method, "result": verdict.result, "identity": verdict.identity}
+            found.append(Stamp(now, Step.VERDICT, {**facts, "reason": verdict.reason}))
+        found.append(_decision_stamp(decision, now))
+        trace = format_received(
+            peer,
+            acceptance.hostname,
+            to_text(journey_id),
+            now,
+            rcpt=envelope.rcpt_to[0].address if len(envelope.rcpt_to) == 1 else None,
+            smtputf8=envelope.smtputf8,
+        )
+        quarantine = isinstance(decision, Quarantine)
+        return await acceptance.accept(
+            Letter(journey_id, envelope, content, reading, trace, stamps, found, now, quarantine)
+        )
+
+
+def size_reply(envelope: Envelope, limit: int) -> Reply | None:
+    """The refusal of a message that is declared too large (RFC 1870 §6.1)."""
+    if envelope.size is not None and envelope.size > limit:
+        return Reply(552, "5.3.4", f"Messages may have up to {limit} octets here")
+    return None
+
+
+def fit_header(case: Case) -> Reply | None:
+    """One author, each field once, nothing that two programs could read in two ways."""
+    if case.reading.flaw:
+        return Reply(550, "5.6.0", case.reading.flaw)
+    return None
+
+
+def few_hops(case: Case) -> Reply | None:
+    # RFC 5321 §6.3
+    if case.reading.hops > case.settings.max_received:
+        return Reply(554, "5.4.6", f"The message runs in a circle: it has {case.reading.hops} Received fields")
+    return None
+
+
+def no_return(case: Case) -> Reply | None:
+    """A message that was here for this very recipient, and went on from here, has come back."""
+    if case.reading.delivered_to:
+        for rcpt in case.envelope.rcpt_to:
+            address = str(rcpt.address)
+            if address.lower() in case.reading.delivered_to:
+                return Reply(554, "5.4.6", f"The message runs in a circle: it was delivered to <{address}> before")
+    return None
+
+
+STEPS: tuple[Callable[[Case], Reply | None], ...] = (fit_header, few_hops, no_return)
+
+
+def _decision_stamp(decision: Decision, at: int) -> Stamp:
+    action = "accept" if isinstance(decision, Accept) else "quarantine"
+    return Stamp(at, Step.DECISION, {"action": action, "rule": decision.rule, "reason": decision.reason})

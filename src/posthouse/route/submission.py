@@ -1,14 +1,39 @@
-"""The desk of ports 587 and 465: what our own accounts send (RFC 6409)."""
+"""The desk of ports 587 and 465: what our own accounts send (RFC 6409).
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+    MAIL    after a login only; the reverse-path belongs to the account
+    RCPT    anywhere; an address of ours that is not there is refused at once
+    DATA    From (and Sender) belong to the account; Date and Message-ID are added where missing, Bcc is taken out
 
+What is added stands in front of the content, like Received, and is the same for every reader; taking Bcc out makes a
+new content before anything is stored. The client's own name and address are left out of Received unless configured.
+
+The null reverse-path is for notifications that machines read (RFC 5321 §4.5.5). A mail program sends one kind of
+those, the receipt that a message was displayed (RFC 8098 §2.1), and this alone is taken.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from posthouse.mail.address import Address
+from posthouse.mail.author import AuthorError, author, flaws
 from posthouse.mail.envelope import Envelope, RcptTo
-from posthouse.mail.journey import Stamp
+from posthouse.mail.headers import Header, Octets
+from posthouse.mail.instant import Instant, rfc5322_date
+from posthouse.mail.journey import Stamp, Step
+from posthouse.mail.mailboxes import mailboxes
+from posthouse.mail.message import Message
 from posthouse.mail.peer import Peer
+from posthouse.mail.received import format_received
 from posthouse.mail.reply import Reply
-from posthouse.route.acceptance import Acceptance
+from posthouse.route.acceptance import TAKEN, Acceptance, Letter, received_stamp, refusal, store_reply
+from posthouse.route.reception import MAIL_TAKEN, size_reply
 from posthouse.store.blobs import Content
+from posthouse.store.database import StoreFault
+from posthouse.store.directory import Local, NotOurs, Owned, owned, resolve
+from posthouse.store.ids import to_text
+
+_LOGIN_FIRST = Reply(530, "5.7.0", "Please log in first")
+_CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +45,173 @@ class SubmissionSettings:
     show_client: bool = False
 
 
+@dataclass(slots=True)
+class _Draft:
+    """What was sent, before it is a letter: a refusal, or fields to add and spans to cut out, with their stamps."""
+
+    refusal: Reply | None = None
+    added: list[str] = field(default_factory=list)
+    cuts: list[tuple[int, int]] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+
+
 class Submission:
     """The MSA's desk; see `MailDesk`. Every call wants a peer that has logged in."""
 
-    def __init__(self, acceptance: Acceptance, settings: SubmissionSettings | None = None) -> None: ...
+    def __init__(self, acceptance: Acceptance, settings: SubmissionSettings | None = None) -> None:
+        self._acceptance = acceptance
+        self._settings = settings or SubmissionSettings()
 
-    async def mail(self, peer: Peer, envelope: Envelope) -> Reply: ...
+    async def mail(self, peer: Peer, envelope: Envelope) -> Reply:
+        if peer.account_id is None:
+            return _LOGIN_FIRST
+        too_large = size_reply(envelope, self._settings.size_limit)
+        if too_large is not None:
+            return too_large
+        if envelope.mail_from is None:
+            return MAIL_TAKEN
+        try:
+            addresses = await self._owned(peer.account_id)
+        except StoreFault as fault:
+            return store_reply(fault)
+        if envelope.mail_from not in addresses:
+            return _not_yours(envelope.mail_from, 553)
+        return MAIL_TAKEN
 
-    async def rcpt(self, peer: Peer, envelope: Envelope, rcpt: RcptTo) -> Reply: ...
+    async def rcpt(self, peer: Peer, envelope: Envelope, rcpt: RcptTo) -> Reply:
+        if peer.account_id is None:
+            return _LOGIN_FIRST
+        try:
+            resolution = await self._acceptance.db.read(
+                lambda tx: resolve(tx, rcpt.address, size=envelope.size or 0), quick=True
+            )
+        except StoreFault as fault:
+            return store_reply(fault)
+        return TAKEN if isinstance(resolution, Local | NotOurs) else refusal(rcpt.address, resolution)
 
-    async def data(self, peer: Peer, envelope: Envelope, content: Content, stamps: Sequence[Stamp]) -> Reply: ...
+    async def data(self, peer: Peer, envelope: Envelope, content: Content, stamps: Sequence[Stamp]) -> Reply:
+        acceptance = self._acceptance
+        if peer.account_id is None:
+            return await acceptance.refuse(content, _LOGIN_FIRST)
+        now = acceptance.clock()
+        journey_id = acceptance.ids.next(now)
+        queue_id = to_text(journey_id)
+        message_id = f"<{queue_id}@{acceptance.hostname}>"
+        try:
+            addresses = await self._owned(peer.account_id)
+            draft = await acceptance.look(content, lambda octets: _draft(octets, envelope, addresses, message_id, now))
+            if draft.refusal is not None:
+                return await acceptance.refuse(content, draft.refusal)
+            if draft.cuts:
+                content = await self._without(content, draft.cuts)
+        except StoreFault as fault:
+            return await acceptance.refuse(content, store_reply(fault))
+        added = "".join(draft.added).encode()
+        reading = await acceptance.read(content, now, added)
+        if reading.hops > self._settings.max_received:
+            # RFC 5321 §6.3
+            words = f"The message runs in a circle: it has {reading.hops} Received fields"
+            return await acceptance.refuse(content, Reply(554, "5.4.6", words))
+        trace = format_received(
+            peer,
+            acceptance.hostname,
+            queue_id,
+            now,
+            rcpt=envelope.rcpt_to[0].address if len(envelope.rcpt_to) == 1 else None,
+            smtputf8=envelope.smtputf8,
+            show_client=self._settings.show_client,
+        )
+        found = [Stamp(now, Step.ADDED, {"field": change}) for change in draft.changes]
+        found.insert(0, received_stamp(content, reading, now))
+        return await acceptance.accept(
+            Letter(journey_id, envelope, content, reading, trace + added, stamps, found, now, relays=True)
+        )
+
+    async def _owned(self, account_id: int) -> Owned:
+        return await self._acceptance.db.read(lambda tx: owned(tx, account_id), quick=True)
+
+    async def _without(self, content: Content, cuts: Sequence[tuple[int, int]]) -> Content:
+        """The content with spans cut out, as a new one; the old one is discarded."""
+        spool = self._acceptance.blobs.spool()
+        try:
+            async for octets in _pieces(content, cuts):
+                spool.write(octets)
+            shorter = await spool.finish()
+        except BaseException:
+            spool.discard()
+            raise
+        await self._acceptance.blobs.discard(content)
+        return shorter
+
+
+async def _pieces(content: Content, cuts: Sequence[tuple[int, int]]) -> AsyncIterator[bytes]:
+    """What lies outside the cuts, which are in order and apart."""
+    start = 0
+    async for chunk in content.chunks(_CHUNK):
+        end = start + len(chunk)
+        here = start
+        for cut_start, cut_end in cuts:
+            if cut_end > here and cut_start < end:
+                if cut_start > here:
+                    yield chunk[here - start : cut_start - start]
+                here = min(cut_end, end)
+        if here < end:
+            yield chunk[here - start :]
+        start = end
+
+
+def _draft(octets: Octets, envelope: Envelope, addresses: Owned, message_id: str, now: Instant) -> _Draft:
+    message = Message.parse(octets)
+    header = message.header
+    draft = _Draft(_unfit(header) or _not_the_author(header, addresses))
+    if draft.refusal is None and envelope.mail_from is None and not _is_receipt(message):
+        draft.refusal = Reply(550, "5.7.1", "Only a receipt for a displayed message may come from the null address")
+    if draft.refusal is not None:
+        return draft
+    # RFC 6409 §8.2, §8.3
+    if header.get("date") is None:
+        draft.added.append(f"Date: {rfc5322_date(now)}\r\n")
+        draft.changes.append("added the missing Date")
+    if header.get("message-id") is None:
+        draft.added.append(f"Message-ID: {message_id}\r\n")
+        draft.changes.append("added the missing Message-ID")
+    # RFC 5322 §3.6.3
+    for name in ("bcc", "resent-bcc"):
+        found = header.all(name)
+        draft.cuts += [(each.start, each.end) for each in found]
+        if found:
+            draft.changes.append(f"took out {found[0].name}")
+    draft.cuts.sort()
+    return draft
+
+
+def _unfit(header: Header) -> Reply | None:
+    flaw = flaws(header)
+    return Reply(550, "5.6.0", flaw) if flaw else None
+
+
+def _not_the_author(header: Header, addresses: Owned) -> Reply | None:
+    # RFC 6409 §6.1
+    try:
+        header_from = author(header)
+    except AuthorError as error:
+        return Reply(550, "5.7.1", str(error))
+    if header_from not in addresses:
+        return _not_yours(header_from, 550)
+    if header.get("sender") is not None:
+        for mailbox in mailboxes(header.addresses("sender")):
+            if mailbox.address is None or mailbox.address not in addresses:
+                return Reply(550, "5.7.1", "The address in Sender does not belong to your account")
+    return None
+
+
+def _is_receipt(message: Message) -> bool:
+    # RFC 8098 §3
+    root = message.root
+    return root.content_type == ("multipart", "report") and (
+        root.parameters.get("report-type", "").lower() == "disposition-notification"
+    )
+
+
+def _not_yours(address: Address, code: int) -> Reply:
+    return Reply(code, "5.7.1", f"The address <{address}> does not belong to your account")
