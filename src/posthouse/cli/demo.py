@@ -1,9 +1,7 @@
 """`posthouse demo`: run the small internet of `posthouse.lab.demo`, and say what to open and type."""
 
 import asyncio
-import os
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli.terminal import Complaint, console, json_option, show
+from posthouse.cli.terminal import Complaint, console, json_option, program, show
 
 if TYPE_CHECKING:
     from posthouse.lab.demo import Demo
@@ -67,15 +65,6 @@ async def _run(demo: "Demo", folder: Path, as_json: bool) -> None:
             print("\nStopping; the next start goes on from here.", flush=True)
     finally:
         await demo.stop()
-
-
-def program() -> str:
-    """How the person who started this would call the program again, from the same folder."""
-    called = Path(sys.argv[0])
-    found = shutil.which(called.name)
-    if found is not None and os.path.samefile(found, called) if called.exists() else False:
-        return called.name
-    return shlex.quote(str(called))
 
 
 def _print_card(card: Mapping[str, Any], folder: Path) -> None:

@@ -118,6 +118,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
     console().print(found)
 
 
+def program() -> str:
+    """How the person who started this would call the program again, from the same folder."""
+    import shlex
+    import shutil
+
+    called = Path(sys.argv[0])
+    found = shutil.which(called.name)
+    if found is not None and called.exists() and os.path.samefile(found, called):
+        return called.name
+    return shlex.quote(str(called))
+
+
 def forget_stdout() -> None:
     """Let nothing more be written to a standard output that nobody reads, not even by the interpreter at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
