@@ -7,6 +7,9 @@ commands and replies, `are_clean` for bodies. However the octets are cut, the li
 
 from enum import StrEnum
 
+# How much of a spoilt line is shown to whoever wants to know what it was.
+_HEAD = 16
+
 
 class ProtocolError(Exception):
     """The other side cannot be talked to any longer, or an engine was used out of turn; the text is a sentence."""
@@ -22,11 +25,12 @@ class Flaw(StrEnum):
 
 
 class BadLine(Exception):
-    """One spoilt line. It is being skipped already: go on with the next."""
+    """One spoilt line, of which `head` has the beginning. It is being skipped already: go on with the next."""
 
-    def __init__(self, flaw: Flaw) -> None:
+    def __init__(self, flaw: Flaw, head: bytes) -> None:
         super().__init__(flaw.value)
         self.flaw = flaw
+        self.head = head
 
 
 class Lines:
@@ -85,7 +89,7 @@ class Lines:
 
     def _slow_line(self, limit: int) -> bytes | None:
         """The rest of a spoilt line, an incomplete line, or one that becomes spoilt here."""
-        while self._skipping:
+        if self._skipping:
             end = self._octets.find(b"\r\n", self._at)
             if end < 0:
                 # The last octet may be the CR of the CRLF that is waited for.
@@ -100,7 +104,7 @@ class Lines:
         if flaw is None:
             return None
         self._skipping = True
-        raise BadLine(flaw)
+        raise BadLine(flaw, window[:_HEAD])
 
 
 def _first_flaw(window: bytes, limit: int, *, complete: bool) -> Flaw | None:
@@ -114,7 +118,7 @@ def _first_flaw(window: bytes, limit: int, *, complete: bool) -> Flaw | None:
             found.append((at, flaw))
     at = window.find(b"\r")
     # A CR at the very end of what is here may yet be followed by its LF.
-    if 0 <= at and (complete or at < len(window) - 1):
+    if at >= 0 and (complete or at < len(window) - 1):
         found.append((at + 1, Flaw.BARE_CR))
     return min(found)[1] if found else None
 
