@@ -8,7 +8,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = REPOSITORY / "src" / "posthouse"
 COLUMNS = ["rfc", "title", "status", "where", "note"]
 
-CITATION = re.compile(r"\bRFCs?[ -]?(\d{3,5})((?:(?:, | and |/)\d{3,5}\b)*)")
+CITATION = re.compile(r"\bRFCs?[ -]?(\d{4,5})((?:(?:, | and |/)\d{4,5}\b)*)")
 
 
 def cited(text: str) -> set[int]:
@@ -57,5 +57,5 @@ def test_the_table_points_at_rooms_that_exist() -> None:
 
 
 def test_citations_are_recognised() -> None:
-    text = "RFC 5321 §4.1, RFC5322.From, RFC-6531; RFC 2045, 2046 and 2047, then 1000 messages"
+    text = "RFC 5321 §4.1, RFC5322.From, RFC-6531, RFC822.SIZE; RFC 2045, 2046 and 2047, then 1000 messages"
     assert cited(text) == {5321, 5322, 6531, 2045, 2046, 2047}

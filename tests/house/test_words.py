@@ -77,7 +77,7 @@ def test_the_locks_name_no_place_to_download_from() -> None:
 
 def test_every_module_begins_with_its_manual_page() -> None:
     silent = [
-        str(p.relative_to(SOURCE)) for p in SOURCE.rglob("*.py") if not re.match(r'r?"""\w', p.read_text("utf-8"))
+        str(p.relative_to(SOURCE)) for p in SOURCE.rglob("*.py") if not re.match(r'r?"""\S', p.read_text("utf-8"))
     ]
     assert not silent
 
