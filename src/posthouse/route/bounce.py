@@ -42,7 +42,8 @@ class Action(StrEnum):
 class Notice:
     """What is to be told about one recipient.
 
-    `reply` is what `host` said, or what we say where `host` is empty. `tries_end` is set for DELAYED: when we give up.
+    `reply` is what `host` said, or what we say where `host` is empty. `tries_end` is set for DELAYED: when we give
+    up. `expired`: it FAILED only because that time has come.
     """
 
     rcpt: RcptTo
@@ -52,6 +53,7 @@ class Notice:
     host: str = ""
     ip: str = ""
     tries_end: Instant | None = None
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,8 @@ def _reason(notice: Notice) -> list[str]:
         meaning = _MEANINGS.get(notice.reply.enhanced.partition(".")[2])
         if meaning:
             lines.append(f"    {meaning}")
+    if notice.expired:
+        lines.append("    We have tried again and again until the time for it ran out. The last time:")
     if notice.action is not Action.EXPANDED:
         who = f"The server {notice.host}" + (f" [{notice.ip}]" if notice.ip else "") if notice.host else "We"
         said = _cut(str(notice.reply), _REPLY_CHARACTERS)
@@ -253,6 +257,8 @@ def _status(original: Original, notices: Sequence[Notice], hostname: str, utf8: 
 
 def _code(notice: Notice) -> str:
     """A status whose class fits the action (RFC 3464 §2.3.4), the general one where the reply named none."""
+    if notice.expired:
+        return "5.4.7"
     kind = {Action.FAILED: "5", Action.DELAYED: "4"}.get(notice.action, "2")
     detail = notice.reply.enhanced.partition(".")[2] or "0.0"
     return f"{kind}.{detail}"
