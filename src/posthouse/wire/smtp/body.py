@@ -1,4 +1,4 @@
-"""The body of a message as it comes in: where it ends, what is wrong with it, how large it is.
+"""The body of a message: where it ends, what is wrong with it, how large it is; and how it goes out again.
 
 `DotBody` reads DATA (RFC 5321 §4.5.2), `ChunkBody` reads BDAT (RFC 3030 §2). Both take octets cut anywhere, give
 back what belongs to the message, and judge the whole of it when it has ended. A body with a bare CR, a bare LF or a
@@ -6,10 +6,13 @@ NUL, or one that is too large, is read to its true end, but nothing more of it i
 most four octets wait for what comes next.
 """
 
+import re
+
 from posthouse.mail.reply import Reply
 from posthouse.wire.buffer import are_clean
 
 _END = b"\r\n.\r\n"
+_bare_ends = re.compile(rb"\r(?!\n)|(?<!\r)\n").sub
 
 UNCLEAN = Reply(550, "5.5.2", "The message has a bare CR, a bare LF or a NUL; lines end with CRLF (RFC 5321 2.3.8)")
 TOO_LARGE = Reply(552, "5.3.4", "The message is larger than this server takes")
@@ -120,3 +123,35 @@ class ChunkBody(_Body):
             self.size += 1
             self._unclean = True
             self._carry = b""
+
+
+class DotStuffing:
+    """A body on its way out by DATA: dots doubled, every line end CRLF, whatever it was (RFC 5321 §4.5.2)."""
+
+    __slots__ = ("_carry", "_line_start")
+
+    def __init__(self) -> None:
+        self._carry = b""
+        self._line_start = True
+
+    def feed(self, octets: bytes) -> bytes:
+        """The next octets as they go out. A CR at the end waits for what follows."""
+        octets = self._carry + octets
+        self._carry = b""
+        if octets.endswith(b"\r"):
+            self._carry = b"\r"
+            octets = octets[:-1]
+        if not octets:
+            return b""
+        if not are_clean(octets):
+            octets = _bare_ends(b"\r\n", octets)
+        if b"\r\n." in octets:
+            octets = octets.replace(b"\r\n.", b"\r\n..")
+        if self._line_start and octets.startswith(b"."):
+            octets = b"." + octets
+        self._line_start = octets.endswith(b"\n")
+        return octets
+
+    def end(self) -> bytes:
+        """What ends the body: the last line's CRLF where it is missing, and the dot."""
+        return b".\r\n" if self._line_start and not self._carry else b"\r\n.\r\n"

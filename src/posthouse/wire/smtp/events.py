@@ -138,10 +138,14 @@ class BodyWanted:
 @dataclass(frozen=True, slots=True)
 class Settled:
     """The transaction is over. `replies` has one for each recipient, in order: its own refusal, or what the server
-    said last about the message. `accepted` tells whether at least one of them is a promise to deliver."""
+    said last about the message, or ours where the server could not be asked or was lost.
+
+    `in_doubt`: the whole message went out, but the final reply never came. It may have been taken or not; trying
+    again may deliver it twice (RFC 5321 §6.1).
+    """
 
     replies: tuple[Reply, ...]
-    accepted: bool
+    in_doubt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
