@@ -33,6 +33,9 @@ class Reply:
     def octets(self) -> bytes:
         """As sent on the wire, CRLF included. Control characters in the words become `?`."""
         prefix = f"{self.enhanced} " if self.enhanced else ""
+        # By far the most replies are one clean line; this is done for every command.
+        if self.text.isprintable():
+            return f"{self.code} {prefix}{self.text}\r\n".encode("utf-8", "replace")
         lines = self.text.split("\n")
         last = len(lines) - 1
         out = "".join(
