@@ -18,6 +18,7 @@ Domains, accounts and aliases are not settings: they live in the database and ar
 import difflib
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address, ip_network
@@ -175,7 +176,7 @@ class Relay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         dict[str, Endpoint], Meta(description='domain → "host:port" instead of its MX; "*" is the smarthost')
     ] = {}
     credentials_file: Annotated[
-        Path | None, Meta(description='lines "host user password" for smarthosts; readable by the server alone')
+        Path | None, Meta(description='lines "host user password" for smarthosts; readable by nobody else')
     ] = None
     ca_file: Annotated[Path | None, Meta(description="PEM roots trusted besides those of the system")] = None
 
@@ -302,6 +303,32 @@ def parse(text: str, *, name: str = NAME, folder: Path | None = None) -> Config:
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from None
     return config
+
+
+def read_credentials(path: Path) -> dict[str, tuple[str, str]]:
+    """Host → (user, password) from a file of lines `host user password`; `#` begins a comment line.
+
+    The password is the rest of the line, so it may hold spaces. ConfigError where the file cannot be read, or where
+    others than its owner and group may read it.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & stat.S_IRWXO:
+                raise ConfigError(f"{path}: must not be readable by everybody (chmod o= {path})")
+            lines = file.read(1 << 20).splitlines()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
+    found = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        words = line.split(None, 2)
+        if len(words) != 3:
+            raise ConfigError(f'{path}: line {number}: must be "host user password"')
+        found[words[0].lower()] = (words[1], words[2].rstrip())
+    return found
 
 
 class _Decoder:
