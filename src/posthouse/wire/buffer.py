@@ -49,10 +49,8 @@ class Lines:
 
     def feed(self, octets: bytes) -> None:
         """Take what came in."""
-        if self._at < len(self._octets):
-            self._octets = self._octets[self._at :] + octets
-        else:
-            self._octets = octets
+        unread = self._octets
+        self._octets = unread[self._at :] + octets if self._at < len(unread) else octets
         self._at = 0
 
     def clear(self) -> None:
@@ -79,6 +77,8 @@ class Lines:
         """
         octets = self._octets
         at = self._at
+        if at == len(octets):
+            return None
         end = octets.find(b"\r\n", at)
         if end >= 0 and not self._skipping:
             line = octets[at:end]

@@ -102,19 +102,20 @@ class ServerEngine:
     def next_event(self) -> ServerEvent | None:
         """The next thing the door has to know; None where more octets or an answer are waited for."""
         session = self._session
+        news = session.news
         while True:
-            if session.news:
-                return session.news.popleft()
+            if news:
+                return news.popleft()
             if session.waiting is not None or session.closed:
                 return None
             reading = session.reading
             if reading == Reading.COMMANDS:
-                line = self._line()
+                line = _line(session)
                 if line is None:
                     return None
                 event = _run(session, line) if line else None
             elif reading == Reading.RESPONSE:
-                event = self._response()
+                event = _response(session)
                 if event is None:
                     return None
             elif reading == Reading.HANDSHAKE:
@@ -128,31 +129,6 @@ class ServerEngine:
                 continue
             if event is not None:
                 _wait(session, event)
-
-    def _line(self) -> bytes | None:
-        """The next command; b"" for one that was answered as a bad line, None where there is none yet."""
-        session = self._session
-        try:
-            line = session.lines.line(session.line_limit)
-        except BadLine as bad:
-            if _is_foreign(bad.head):
-                session.hang_up()
-            elif _is_chunk(bad.head):
-                session.hang_up(_BAD_LINE[bad.flaw])
-            else:
-                session.complain(_BAD_LINE[bad.flaw])
-            return b""
-        if line == b"":
-            session.complain(_UNKNOWN)
-        return line
-
-    def _response(self) -> AuthResponse | None:
-        session = self._session
-        try:
-            line = session.lines.line(AUTH_LINE)
-        except BadLine:
-            return commands.overlong_response()
-        return None if line is None else commands.response(line)
 
     # --- the door's side ------------------------------------------------------------------------------
 
@@ -236,6 +212,32 @@ class ServerEngine:
     def unread(self) -> int:
         """How many octets wait to be read: what came before the greeting, or behind an unanswered event."""
         return len(self._session.lines)
+
+
+def _line(session: Session) -> bytes | None:
+    """The next command; b"" for one that was answered as a bad line, None where there is none yet."""
+    try:
+        line = session.lines.line(session.line_limit)
+    except BadLine as bad:
+        if _is_foreign(bad.head):
+            session.hang_up()
+        elif _is_chunk(bad.head):
+            session.hang_up(_BAD_LINE[bad.flaw])
+        else:
+            session.complain(_BAD_LINE[bad.flaw])
+        return b""
+    if line == b"":
+        session.complain(_UNKNOWN)
+    return line
+
+
+def _response(session: Session) -> AuthResponse | None:
+    """The next line of a login (RFC 4954 §4)."""
+    try:
+        line = session.lines.line(AUTH_LINE)
+    except BadLine:
+        return commands.overlong_response()
+    return None if line is None else commands.response(line)
 
 
 def _run(session: Session, line: bytes) -> ServerEvent | None:

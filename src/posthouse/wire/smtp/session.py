@@ -2,7 +2,6 @@
 
 from collections import deque
 from dataclasses import dataclass
-from enum import IntEnum
 
 from posthouse.mail.envelope import Envelope, RcptTo
 from posthouse.mail.peer import Role
@@ -47,8 +46,11 @@ class Settings:
     body_patience: float = 180
 
 
-class State(IntEnum):
-    """How far the client has come; one bit each, so that a row of the table can allow several."""
+class State:
+    """How far the client has come; one bit each, so that a row of the table can allow several.
+
+    Plain numbers here and below: they are looked at several times for each command, and members of an Enum are slow.
+    """
 
     HELLO = 1
     IDLE = 2
@@ -57,7 +59,7 @@ class State(IntEnum):
     CHUNKS = 16
 
 
-class Reading(IntEnum):
+class Reading:
     """What the next octets are."""
 
     COMMANDS = 0
@@ -92,8 +94,8 @@ class Session:
         self.tls = tls
         self.authenticated = False
         self.esmtp = False
-        self.state = State.HELLO
-        self.reading = Reading.COMMANDS
+        self.state: int = State.HELLO
+        self.reading: int = Reading.COMMANDS
         self.waiting: ServerEvent | None = None
         self.mail: Envelope | None = None
         self.rcpts: list[RcptTo] = []
