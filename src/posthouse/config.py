@@ -38,6 +38,9 @@ SYSTEM_FILE = Path("/etc/posthouse") / NAME
 class ConfigError(Exception):
     """What is wrong with the settings, as one line with the file and the path of the key."""
 
+    def __init__(self, words: str) -> None:
+        super().__init__("".join(c if c.isprintable() else "?" for c in words))
+
 
 class Size(int):
     """A number of octets; `Size.parse("50 MiB")`."""
@@ -95,12 +98,12 @@ class Endpoint:
         return hash((self.host, self.port))
 
 
-_SIZE = re.compile(r"(\d{1,12})\s*([KMG]i?B|B|)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,12})\s*([KMG]i?B|B|)", re.IGNORECASE | re.ASCII)
 _SIZE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_DURATION_PART = re.compile(r"(\d{1,9})(ms|d|h|m|s)")
-_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern}\s*)+")
+_DURATION_PART = re.compile(r"(\d{1,9})(ms|d|h|m|s)", re.ASCII)
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern}\s*)+", re.ASCII)
 _DURATION_UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": SECOND // 1000}
-_ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.*-]+)):(\d{1,5})")
+_ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.*-]+)):(\d{1,5})", re.ASCII)
 
 
 def _everywhere(port: int) -> tuple[Endpoint, ...]:
