@@ -19,13 +19,14 @@ from typing import TypeVar
 
 from posthouse.mail.address import Address
 from posthouse.mail.delivery import Delivery, State
-from posthouse.mail.envelope import Envelope, RcptTo
+from posthouse.mail.envelope import Body, Envelope, RcptTo
 from posthouse.mail.headers import Octets
 from posthouse.mail.instant import Clock, Instant
 from posthouse.mail.journey import Fact, Stamp, Step
 from posthouse.mail.reply import Reply
 from posthouse.route.bounce import QUOTE_OCTETS, Action, Notice, Original, wanted, without_success, write_report
 from posthouse.route.filing import Reading, delivery_prefix, file_as, read
+from posthouse.route.observer import Observer, Unobserved
 from posthouse.store import directory, journeys, mailboxes, messages, queue
 from posthouse.store.blobs import Blobs, Content, put
 from posthouse.store.database import Database, StoreFault, Transaction
@@ -66,10 +67,11 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a transaction is to have stored: the reply to give and the topics to hint at once it is durable."""
+    """What a transaction is to have stored: the reply to give, the topics to hint at once it is durable, the journey."""
 
     reply: Reply
     topics: tuple[str, ...]
+    stamps: tuple[Stamp, ...]
 
 
 class Unplaceable(Exception):
@@ -96,7 +98,14 @@ class Acceptance:
     """The one way into the store for messages. `hostname` is our own name, as Received and Message-ID show it."""
 
     def __init__(
-        self, db: Database, blobs: Blobs, ids: Ids, hints: Hints, clock: Clock, hostname: str
+        self,
+        db: Database,
+        blobs: Blobs,
+        ids: Ids,
+        hints: Hints,
+        clock: Clock,
+        hostname: str,
+        observer: Observer | None = None,
     ) -> None:
         self.db = db
         self.blobs = blobs
@@ -104,6 +113,7 @@ class Acceptance:
         self.hints = hints
         self.clock = clock
         self.hostname = hostname
+        self._observer = observer or Unobserved()
         self._readers = asyncio.Semaphore(READERS)
 
     async def read(self, content: Content, now: Instant, added: bytes = b"") -> Reading:
@@ -128,6 +138,7 @@ class Acceptance:
             # The commit may have happened after all: the content stays, and is swept if nothing came to refer to it.
             return store_reply(fault)
         self.announce(receipt.topics)
+        self._observer.happened("accepted", to_text(letter.journey_id), receipt.stamps)
         return receipt.reply
 
     async def refuse(self, content: Content, reply: Reply) -> Reply:
@@ -165,7 +176,7 @@ class Acceptance:
             stamps += told
             topics += woken
         journeys.begin(tx, letter.journey_id, letter.reading.message.message_id, stamps)
-        return Receipt(reply, tuple(topics))
+        return Receipt(reply, tuple(topics), tuple(stamps))
 
     def report(
         self, tx: Transaction, original: Original, notices: Sequence[Notice], now: Instant
@@ -255,7 +266,7 @@ class Acceptance:
             letter.content.blob_id,
             prefix,
             len(prefix) + letter.content.size,
-            replace(letter.envelope, rcpt_to=()),
+            _onward(letter),
             now,
         )
         deliveries = [
@@ -333,6 +344,15 @@ def _expand(ways: _Ways, rcpt: RcptTo, resolution: Local, now: Instant) -> None:
     if wanted(rcpt, action):
         words = "Put into the mailbox" if alone else "Sent to all members of the group"
         ways.notices.append(Notice(rcpt, action, Reply(250, "2.1.5", words), now))
+
+
+def _onward(letter: Letter) -> Envelope:
+    """The envelope without recipients, asking no more of the next hop than the message needs."""
+    envelope = letter.envelope
+    octets = letter.content.octets
+    body = Body.SEVEN_BIT if octets is not None and octets.isascii() else envelope.body
+    # An address outside ASCII asks for SMTPUTF8 by itself, for those recipients alone whom it concerns.
+    return replace(envelope, rcpt_to=(), body=body, smtputf8=envelope.smtputf8 and letter.reading.international)
 
 
 def _although_full(tx: Transaction, resolution: Full) -> Resolution:

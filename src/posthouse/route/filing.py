@@ -30,13 +30,15 @@ class Reading:
     """What one look at a message found.
 
     `flaw` is a sentence for a 550 reply, or "" (`mail.author.flaws`); `hops` how many Received fields there are;
-    `delivered_to` the addresses in Delivered-To, in lower case; `message` what is filed, without a prefix.
+    `delivered_to` the addresses in Delivered-To, in lower case; `international` whether the header has octets outside
+    ASCII; `message` what is filed, without a prefix.
     """
 
     flaw: str
     header_from: Address | None
     hops: int
     delivered_to: frozenset[str]
+    international: bool
     message: NewMessage
 
 
@@ -83,6 +85,7 @@ def read(octets: Octets, content: Content, now: Instant, added: bytes = b"") -> 
         front.header_from,
         len(header.all("received")),
         frozenset(field.unfolded.decode("utf-8", "replace").lower() for field in header.all("delivered-to")),
+        not octets[: message.header.end].isascii(),
         filed,
     )
 
