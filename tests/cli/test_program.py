@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from cli.program import PROGRAM, call, spawn
 
+from cli.program import PROGRAM, call, spawn
 from posthouse.cli import main
 
 
