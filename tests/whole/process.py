@@ -52,6 +52,16 @@ class DemoProcess:
         found: dict[str, Any] = json.loads(ready.read_text())
         return found
 
+    def read_card(self) -> str:
+        """What it printed for people up to its last line about Ctrl-C."""
+        assert self.process.stdout is not None
+        lines: list[str] = []
+        while not lines or not lines[-1].startswith("Ctrl-C"):
+            line = self.process.stdout.readline().decode()
+            assert line, "".join(lines)
+            lines.append(line)
+        return "".join(lines)
+
     @property
     def passwords(self) -> dict[str, str]:
         return {account["address"]: account["password"] for account in self.card["accounts"]}
