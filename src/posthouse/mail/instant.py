@@ -6,6 +6,7 @@ An integer sorts, stores and compares the same in every engine; a person sees it
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 Instant = int
 Clock = Callable[[], Instant]
@@ -26,7 +27,13 @@ def rfc3339(at: Instant) -> str:
 
 def rfc5322_date(at: Instant) -> str:
     """`Sat, 01 Mar 2025 18:15:30 +0000` (RFC 5322 §3.3), never localised."""
-    t = datetime.fromtimestamp(at // SECOND, UTC)
+    return _date(at // SECOND)
+
+
+# Thousands of messages arrive within one second, and each is given its date.
+@lru_cache(maxsize=64)
+def _date(seconds: int) -> str:
+    t = datetime.fromtimestamp(seconds, UTC)
     return (
         f"{_DAYS[t.weekday()]}, {t.day:02d} {_MONTHS[t.month - 1]} {t.year:04d} "
         f"{t.hour:02d}:{t.minute:02d}:{t.second:02d} +0000"

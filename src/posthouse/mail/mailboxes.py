@@ -65,14 +65,19 @@ Entry = Mailbox | Group
 def parse_address_list(value: bytes) -> tuple[Entry, ...]:
     """Every mailbox and group in a field value, folded or not; never raises, linear."""
     value = unfold(value)
-    match = _match_plain(value)
-    if match is not None:
-        quoted, atoms, octets = match.groups()
-        phrase = atoms.strip() if quoted is None else quoted
-        return (_mailbox(phrase, b"", octets),)
-    if _match_bare(value):
-        return (_mailbox(b"", b"", value),)
-    return _Reader().read(value)
+    found: list[Mailbox] = []
+    # Where nothing but commas parts the mailboxes they can be had by cutting; else each octet counts.
+    for item in (value,) if b'"' in value else value.split(b","):
+        item = item.strip(b" \t")
+        match = _match_plain(item)
+        if match is not None:
+            quoted, atoms, octets = match.groups()
+            found.append(_mailbox(atoms.strip() if quoted is None else quoted, b"", octets))
+        elif _match_bare(item):
+            found.append(_mailbox(b"", b"", item))
+        elif item:
+            return _Reader().read(value)
+    return tuple(found)
 
 
 def mailboxes(entries: Iterable[Entry]) -> tuple[Mailbox, ...]:

@@ -3,6 +3,7 @@
 from html import unescape
 
 from posthouse.mail.bodies import Bodies
+from posthouse.mail.parts import Part
 from posthouse.mail.words import one_line
 
 # RFC 8970 §3.1
@@ -23,15 +24,19 @@ def preview(parts: Bodies) -> str:
         if part.content_type[0] != "text":
             continue
         is_html = part.content_type[1] == "html"
-        reaches = (_MORE_OCTETS,) if is_html else (_FIRST_OCTETS, _MORE_OCTETS)
-        for reach in reaches:
-            text = part.text(reach)
-            line = " ".join((readable(text, 8 * PREVIEW_CHARACTERS) if is_html else text).split())
-            if len(line) >= PREVIEW_CHARACTERS or part.size <= reach:
-                break
+        line = "" if is_html else _line(part, _FIRST_OCTETS)
+        if len(line) < PREVIEW_CHARACTERS and (is_html or part.size > _FIRST_OCTETS):
+            line = _line(part, _MORE_OCTETS)
         if line:
-            return one_line(line[:PREVIEW_CHARACTERS]).rstrip("\ufffd")
+            return one_line(line[:PREVIEW_CHARACTERS])
     return ""
+
+
+def _line(part: Part, limit: int) -> str:
+    text = part.text(limit)
+    if part.content_type[1] == "html":
+        text = readable(text, 8 * PREVIEW_CHARACTERS)
+    return " ".join(text.split())
 
 
 def readable(html: str, limit: int) -> str:
