@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from whole.internet import ALICE, BOB, CAROL, until
 from whole.process import PROGRAM, DemoProcess, free_port_base
 
