@@ -127,7 +127,7 @@ class ServerEngine:
         return STRANGER_PATIENCE if self.state is State.NOT_AUTHENTICATED else PATIENCE
 
     @property
-    def backlog(self) -> int:
+    def unread(self) -> int:
         """Octets that were fed and not read yet; a door stops reading when they grow."""
         return len(self._frames)
 

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from posthouse.wire.imap.faults import Malformed
@@ -76,7 +77,7 @@ def render(numbers: Ranges) -> bytes:
     return b",".join([b"%d" % low if low == high else b"%d:%d" % (low, high) for low, high in numbers])
 
 
-def gather(numbers: list[int]) -> Ranges:
+def gather(numbers: Iterable[int]) -> Ranges:
     """Rising numbers as ranges of neighbours."""
     ranges: Ranges = []
     for number in numbers:

@@ -1,0 +1,57 @@
+"""COPY and MOVE (RFC 3501 §6.4.7, RFC 6851, RFC 4315 §3)."""
+
+from posthouse.serve.imap.selected import Selected, Slices
+from posthouse.serve.imap.session import Answer, Session
+from posthouse.store import mailboxes, messages
+from posthouse.store.database import Transaction
+from posthouse.store.messages import Moved
+from posthouse.wire.imap import commands
+from posthouse.wire.imap.faults import Refusal
+from posthouse.wire.imap.sequence import gather, render
+
+
+async def copy(session: Session, command: commands.Copy) -> Answer:
+    """Copies all or nothing."""
+    view = session.view
+    slices = view.slices(command.numbers, uid=command.uid)
+    moved = await _transfer(session, view, slices, command)
+    return Answer("Copied", _copyuid(moved)) if moved and moved.source else Answer("Nothing to copy")
+
+
+async def move(session: Session, command: commands.Move) -> Answer:
+    """Moves all or nothing; COPYUID comes before the EXPUNGE lines (RFC 6851 §4.3)."""
+    view = session.writable
+    slices = view.slices(command.numbers, uid=command.uid)
+    moved = await _transfer(session, view, slices, command)
+    if not moved or not moved.source:
+        return Answer("Nothing to move")
+    session.tell(f"* OK [{_copyuid(moved)}] Moved\r\n".encode("ascii"))
+    return Answer("Done")
+
+
+async def _transfer(
+    session: Session, view: Selected, slices: Slices, command: commands.Copy | commands.Move
+) -> Moved | None:
+    account_id, mailbox_id, uids = session.account_id, view.mailbox_id, view.ranges(slices)
+    count = sum(end - start for start, end in slices)
+    transfer = messages.move if isinstance(command, commands.Move) else messages.copy
+
+    def unit(tx: Transaction) -> Moved | None:
+        target = mailboxes.find(tx, account_id, command.mailbox)
+        if target is None:
+            # RFC 3501 §6.4.7: the client may make it and try again.
+            raise Refusal("There is no such mailbox", "TRYCREATE")
+        if not uids:
+            return None
+        moved = transfer(tx, account_id, mailbox_id, uids, target.mailbox_id)
+        if not command.uid and len(moved.source) < count:
+            # RFC 2180 §4.4: another session removed some of them; by number, the client means all or none.
+            raise Refusal("Some of these messages were removed meanwhile", "EXPUNGEISSUED")
+        return moved
+
+    return await session.change(unit)
+
+
+def _copyuid(moved: Moved) -> str:
+    source, target = (render(gather(uids)).decode("ascii") for uids in (moved.source, moved.target))
+    return f"COPYUID {moved.uidvalidity} {source} {target}"

@@ -1,0 +1,66 @@
+"""STORE, EXPUNGE, UID EXPUNGE (RFC 3501 §6.4.3, §6.4.6, RFC 4315 §2.1)."""
+
+from posthouse.mail.flags import Flag
+from posthouse.serve.imap.session import Answer, Session
+from posthouse.store import keywords, messages
+from posthouse.store.database import Row, Transaction
+from posthouse.store.messages import Changed, Uids
+from posthouse.wire.imap import commands
+from posthouse.wire.imap.commands import Change
+
+
+async def store(session: Session, command: commands.Store) -> Answer:
+    """Changes flags; what they are now is told, unless the client wants silence."""
+    view = session.writable
+    slices = view.slices(command.numbers, uid=command.uid)
+    if not slices:
+        return Answer("Done")
+    account_id, mailbox_id, uids = session.account_id, view.mailbox_id, view.ranges(slices)
+
+    def unit(tx: Transaction) -> tuple[list[Changed], list[Row], dict[int, str]]:
+        changed = _store(tx, account_id, mailbox_id, uids, command)
+        if command.silent:
+            return changed, [], {}
+        rows = messages.fetch(tx, account_id, mailbox_id, uids, ("uid", "flags", "modseq"))
+        return changed, rows, keywords.names(tx, account_id)
+
+    changed, rows, names = await session.change(unit)
+    view.own.update({change.modseq for change in changed})
+    if not command.silent:
+        if view.name_keywords(names):
+            session.tell(view.flags_lines())
+        session.tell(view.flag_changes([Changed(*row) for row in rows]))
+    if not command.uid and not command.silent and len(rows) < sum(end - start for start, end in slices):
+        # RFC 2180 §4.2: some were removed by another session, which may be told only later.
+        return Answer("Some of these messages were removed meanwhile", "EXPUNGEISSUED")
+    return Answer("Done")
+
+
+def _store(
+    tx: Transaction, account_id: int, mailbox_id: int, uids: Uids, command: commands.Store
+) -> list[Changed]:
+    bits = int(command.flags)
+    if command.keywords:
+        find = keywords.bits if command.change is Change.REMOVE else keywords.claim
+        bits |= find(tx, account_id, command.keywords)
+    match command.change:
+        case Change.ADD:
+            return messages.store_flags(tx, account_id, mailbox_id, uids, add=bits)
+        case Change.REMOVE:
+            return messages.store_flags(tx, account_id, mailbox_id, uids, remove=bits)
+        case Change.REPLACE:
+            return messages.store_flags(tx, account_id, mailbox_id, uids, replace=bits)
+
+
+async def expunge(session: Session, command: commands.Expunge) -> Answer:
+    """Removes what is marked deleted; the EXPUNGE lines come with whatever else changed."""
+    view = session.writable
+    account_id, mailbox_id = session.account_id, view.mailbox_id
+    if command.uids is not None:
+        slices = view.slices(command.uids, uid=True)
+    else:
+        slices = [(0, len(view.uids))] if view.uids else []
+    if slices:
+        uids = view.ranges(slices)
+        await session.change(lambda tx: messages.expunge(tx, account_id, mailbox_id, uids, flagged=Flag.DELETED))
+    return Answer("Done")
