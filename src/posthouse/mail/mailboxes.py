@@ -45,10 +45,11 @@ class Mailbox(NamedTuple):
     phrase: bytes = b""
 
     def __str__(self) -> str:
-        """In ASCII as far as the address is, fit for a header field."""
+        """On one line, the name quoted or in encoded words, fit for a header field where `address` is not None."""
         if not self.display_name:
             return self.raw
-        return f"{encode_phrase(self.display_name)} <{self.raw}>"
+        name = encode_phrase(self.display_name).replace("\r\n", "")
+        return f"{name} <{self.raw}>"
 
 
 class Group(NamedTuple):

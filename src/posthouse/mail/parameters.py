@@ -46,8 +46,10 @@ _escape = re.compile(r'(["\\])').sub
 # RFC 2231 §7: attribute-char, what an extended value may show as itself.
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$&+-.^_`{|}~")
 _has_breaks = re.compile(r"[\r\n\0]").search
-# RFC 2231 §3: a value is cut into sections before its line gets longer than this.
+# RFC 2231 §3: an encoded value is cut into sections before its line gets longer than this.
 _SECTION_CHARACTERS = 60
+# Not everybody reads sections: what ASCII can hold is left in one piece as long as its line stays bearable.
+_QUOTED_CHARACTERS = 200
 
 
 def parse_content_type(value: bytes) -> tuple[str, str, Mapping[str, str]] | None:
@@ -158,9 +160,9 @@ def format_parameters(parameters: Mapping[str, str]) -> list[str]:
     for name, value in parameters.items():
         if _is_token(name) is None or _has_breaks(value):
             raise ValueError(f"the parameter {name!r} cannot be written")
-        if _is_token(value) and len(value) <= _SECTION_CHARACTERS:
+        if len(value) <= _QUOTED_CHARACTERS and _is_token(value):
             formatted.append(f"{name}={value}")
-        elif _is_quotable(value) and len(value) <= _SECTION_CHARACTERS:
+        elif len(value) <= _QUOTED_CHARACTERS and _is_quotable(value):
             escaped = _escape(r"\\\1", value)
             formatted.append(f'{name}="{escaped}"')
         else:

@@ -45,8 +45,8 @@ _find_claim = re.compile(r'claiming to be "?([^\s"]+)', re.IGNORECASE).search
 _match_reverse = re.compile(r"(?:IDENT:\S*@)?<?([A-Za-z0-9][A-Za-z0-9._-]*\.[A-Za-z0-9-]+)\.?>?\s*(?:\[|\Z)").match
 _find_version = re.compile(r"\b(TLS|SSL)v?[ ]?(\d)(?:[._](\d))?(?![\d.])", re.IGNORECASE).search
 _find_cipher = re.compile(
-    r"cipher[= ]+([A-Za-z0-9_-]+)(?=[\s,;)(]|\Z)|TLS[^:\s]*:([A-Z][A-Z0-9_-]+):\d|/TLS/([A-Z0-9_-]+)"
-    r"|\bTLS:?[^()]*?\d+ ?bits?,? ?([A-Z][A-Z0-9_-]+)"
+    r"cipher[= ]+([A-Za-z0-9_-]+)(?=[\s,;)(]|\Z)|TLS[^:\s]{0,16}:([A-Z][A-Z0-9_-]+):\d|/TLS/([A-Z0-9_-]+)"
+    r"|\bTLS:?[^()]{0,32}?\d+ ?bits?,? ?([A-Z][A-Z0-9_-]+)"
 ).search
 
 

@@ -52,13 +52,13 @@ def one_line(text: str) -> str:
     return text.translate(_CONTROLS) if _has_controls(text) else text
 
 
-def encode_words(text: str, *, column: int = 0) -> str:
+def encode_words(text: str, *, column: int = 0, force: bool = False) -> str:
     """`text` in ASCII: as it is where that will do, else as UTF-8 encoded words joined by CR LF and a space.
 
     `column` is where the text begins on its first line, at most 50; no line gets longer than 76 characters. Control
-    characters are encoded like any other: whoever must refuse them does so before.
+    characters are encoded like any other: whoever must refuse them does so before. With `force`, ASCII is encoded too.
     """
-    if _is_printable(text) and "=?" not in text:
+    if not force and _is_printable(text) and "=?" not in text:
         return text
     octets = text.encode("utf-8", "replace")
     escapes = sum(len(_Q[octet]) == 3 for octet in octets)
