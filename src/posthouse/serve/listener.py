@@ -115,7 +115,7 @@ class Visit:
         self.ip = ip
         self.port = port
         self.conversation: Conversation | None = None
-        self.transport: asyncio.BaseTransport | None = None  # of the socket itself, below any TLS
+        self.transport: asyncio.WriteTransport | None = None  # the listener's own hold, below any STARTTLS
         self._key = key
         self._stranger = True
         self._listener = listener
@@ -198,7 +198,8 @@ class Listener:
         for task in tuple(self._handshakes):
             task.cancel()
         for visit in tuple(self._present):
-            if visit.conversation is not None:
+            # Without a transport it is still in its handshake, which has just been ended.
+            if visit.conversation is not None and visit.transport is not None:
                 visit.conversation.drain()
         for seconds in (grace, GOODBYE_SECONDS):
             self._empty.clear()
@@ -209,7 +210,7 @@ class Listener:
                     await self._empty.wait()
             except TimeoutError:
                 for visit in tuple(self._present):
-                    if isinstance(visit.transport, asyncio.WriteTransport):
+                    if visit.transport is not None:
                         visit.transport.abort()
 
     def gone(self, visit: Visit) -> None:
@@ -278,12 +279,14 @@ class Listener:
         deadlines = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": GOODBYE_SECONDS}
         try:
             conversation = visit.conversation = self._door(visit)
-            visit.transport, _ = await self._loop.connect_accepted_socket(
+            transport, _ = await self._loop.connect_accepted_socket(
                 lambda: cast(asyncio.Protocol, conversation),
                 connection,
                 ssl=context,
                 **(deadlines if context else {}),
             )
+            # Not a subclass of WriteTransport on every loop, but always one by its methods.
+            visit.transport = cast(asyncio.WriteTransport, transport)
         except (OSError, TimeoutError):
             # ssl.SSLError is an OSError. Who cannot shake hands is no event worth a record.
             self._dismiss(connection, visit)

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from typing import Protocol
+from typing import Protocol, cast
 
 import h11
 from starlette.applications import Starlette
@@ -189,8 +189,7 @@ class HttpConversation(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        super().connection_made(transport)  # type: ignore[arg-type]  # a transport for both directions, on every loop
+        super().connection_made(cast(asyncio.Transport, transport))
         self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
