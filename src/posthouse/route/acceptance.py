@@ -67,7 +67,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a transaction is to have stored: the reply to give, the topics to hint at once it is durable, the journey."""
+    """What a transaction is to have stored: the reply to give, topics to hint at once it is durable, the journey."""
 
     reply: Reply
     topics: tuple[str, ...]

@@ -24,8 +24,8 @@ from posthouse.mail.reply import Reply
 
 # THREATS: a notification quotes no more than this of what it is about, in octets.
 QUOTE_OCTETS = 50 * 1024
-# What a remote server said is quoted this far, in characters.
-_REPLY_CHARACTERS = 1000
+# What a remote server said is quoted this far, in characters, so that no line needs an encoding (RFC 5322 §2.1.1).
+_REPLY_CHARACTERS = 900
 
 
 class Action(StrEnum):
@@ -217,9 +217,8 @@ def _reason(notice: Notice) -> list[str]:
     if notice.expired:
         lines.append("    We have tried again and again until the time for it ran out. The last time:")
     if notice.action is not Action.EXPANDED:
-        who = f"The server {notice.host}" + (f" [{notice.ip}]" if notice.ip else "") if notice.host else "We"
-        said = _cut(str(notice.reply), _REPLY_CHARACTERS)
-        lines.append(f"    {who} {'said' if notice.host else 'say'}: {said}")
+        where = f"In conversation with {notice.host}" + (f" [{notice.ip}]" if notice.ip else "")
+        lines.append(f"    {where if notice.host else 'Here'}: {_cut(str(notice.reply), _REPLY_CHARACTERS)}")
     if notice.tries_end is not None:
         lines.append(f"    We go on trying until {rfc5322_date(notice.tries_end)}.")
     return lines
@@ -300,12 +299,9 @@ def _quotation(original: Original, notices: Sequence[Notice]) -> Body:
     """The third part: the whole message only where it failed, is small, and RET did not speak against it."""
     failed = any(notice.action is Action.FAILED for notice in notices)
     whole = failed and original.size <= QUOTE_OCTETS and original.envelope.ret is not Ret.HDRS
-    # RFC 2046 §5.2.1: message/rfc822 has no transfer encoding but 7bit and 8bit, and the way back may lack 8BITMIME.
-    # message/global may be encoded (RFC 6532 §3.7).
-    if whole and original.envelope.smtputf8:
-        return Body(original.quote, "message/global", description="The message as it came")
-    if whole and original.quote.isascii():
-        return Body(original.quote, "message/rfc822", description="The message as it came")
+    if whole:
+        kind = "message/global" if original.envelope.smtputf8 else "message/rfc822"
+        return Body(original.quote, kind, description="The message as it came")
     end = original.quote.find(b"\r\n\r\n", 0, QUOTE_OCTETS)
     header = original.quote[: (end if end >= 0 else original.quote.rfind(b"\r\n", 0, QUOTE_OCTETS)) + 2]
     return Body(

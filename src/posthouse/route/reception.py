@@ -66,6 +66,9 @@ class Reception:
         self._checks = tuple(checks)
 
     async def mail(self, peer: Peer, envelope: Envelope) -> Reply:
+        if envelope.mail_from is not None and not envelope.mail_from.domain:
+            # RFC 5321 §4.1.1.3: a name without a domain is for RCPT only; nobody could be told of a failure.
+            return Reply(553, "5.1.7", "The reverse-path has no domain")
         return size_reply(envelope, self._settings.size_limit) or MAIL_TAKEN
 
     async def rcpt(self, peer: Peer, envelope: Envelope, rcpt: RcptTo) -> Reply:
