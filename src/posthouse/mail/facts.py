@@ -18,12 +18,15 @@ from posthouse.mail.mailboxes import Mailbox
 from posthouse.mail.message import Message
 from posthouse.mail.preview import preview
 from posthouse.mail.tokens import unfold
-from posthouse.mail.words import one_line
+from posthouse.mail.words import decode_words, one_line
 
 # RFC 5322 §2.1.1 gives a line 998; a subject has a few of them, an identifier none.
 SUBJECT_CHARACTERS = 2_000
 IDENTIFIER_CHARACTERS = 998
 REFERENCES = 200
+# So much of a field is looked at to find them.
+_SUBJECT_OCTETS = 8 * SUBJECT_CHARACTERS
+_IDENTIFIERS_OCTETS = 100_000
 
 _find_identifiers = re.compile(rb"<([^<>]+)>").findall
 _spaces = re.compile(r"[ \t]{2,}|\t").sub
@@ -58,7 +61,8 @@ class Facts:
 def facts(message: Message) -> Facts:
     """Never raises, whatever the octets."""
     header = message.header
-    subject = header.text("subject")[:SUBJECT_CHARACTERS]
+    field = header.get("subject")
+    subject = decode_words(unfold(field.value[:_SUBJECT_OCTETS]))[:SUBJECT_CHARACTERS] if field is not None else ""
     field = header.get("date")
     date = parse_date(field.value) if field is not None else None
     mailbox = _first(header)
@@ -131,6 +135,6 @@ def _identifiers(header: Header, name: str) -> tuple[str, ...]:
     field = header.get(name)
     if field is None:
         return ()
-    octets = unfold(field.value)
+    octets = unfold(field.value[-_IDENTIFIERS_OCTETS:])
     found = _find_identifiers(octets) or octets.split()
     return tuple(one_line(charsets.decode(identifier))[:IDENTIFIER_CHARACTERS] for identifier in found)

@@ -16,6 +16,10 @@ from posthouse.mail.address import Address, AddressError
 from posthouse.mail.tokens import unfold, unquote
 from posthouse.mail.words import decode_words, encode_phrase, one_line
 
+# What is beyond these bounds of one field is not read.
+ADDRESSES = 20_000
+LIST_OCTETS = 1_000_000
+
 # The form in which nearly all mailboxes come: a name of atoms or in plain quotes, the address in angle brackets.
 _ADDR = rb"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~.]+@[A-Za-z0-9.\-]+"
 _match_plain = re.compile(
@@ -64,11 +68,14 @@ Entry = Mailbox | Group
 
 
 def parse_address_list(value: bytes) -> tuple[Entry, ...]:
-    """Every mailbox and group in a field value, folded or not; never raises, linear."""
-    value = unfold(value)
+    """Every mailbox and group in a field value, folded or not; never raises, linear.
+
+    Beyond 20,000 mailboxes or 1 MB the rest is left out.
+    """
+    value = unfold(value[:LIST_OCTETS])
     found: list[Mailbox] = []
     # Where nothing but commas parts the mailboxes they can be had by cutting; else each octet counts.
-    for item in (value,) if b'"' in value else value.split(b","):
+    for item in (value,) if b'"' in value else value.split(b",", ADDRESSES)[:ADDRESSES]:
         item = item.strip(b" \t")
         match = _match_plain(item)
         if match is not None:
@@ -104,12 +111,13 @@ def _mailbox(phrase: bytes, comment: bytes, octets: bytes) -> Mailbox:
 class _Reader:
     """The state between two tokens: what was gathered since the last comma."""
 
-    __slots__ = ("angle", "comments", "entries", "group", "group_comment", "in_angle", "members", "spec", "words")
+    __slots__ = ("angle", "comments", "entries", "group", "in_angle", "members", "room", "spec", "words")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.group: bytes | None = None     # the name of the group that is open
         self.members: list[Mailbox] = []
+        self.room = ADDRESSES
         self._clear()
 
     def _clear(self) -> None:
@@ -121,7 +129,7 @@ class _Reader:
 
     def read(self, value: bytes) -> tuple[Entry, ...]:
         position, size = 0, len(value)
-        while position < size:
+        while position < size and self.room:
             position = self._run(value, position)
         self._end_mailbox()
         self._end_group()
@@ -137,6 +145,8 @@ class _Reader:
                 return self._comment(value, token.start())
             else:
                 self._special(special)
+                if not self.room:
+                    break
         return len(value)
 
     def _text(self, octets: bytes, quoted: bytes | None) -> None:
@@ -187,7 +197,8 @@ class _Reader:
         return len(value)
 
     def _end_mailbox(self) -> None:
-        if self.angle is not None or self.spec:
+        if (self.angle is not None or self.spec) and self.room:
+            self.room -= 1
             phrase = b""
             octets = b"".join(self.spec if self.angle is None else self.angle).strip()
             if b" " in octets:
@@ -206,5 +217,6 @@ class _Reader:
 
     def _end_group(self) -> None:
         if self.group is not None:
+            self.room = max(self.room - 1, 0)
             self.entries.append(Group(decode_words(self.group), tuple(self.members), self.group))
             self.group, self.members = None, []

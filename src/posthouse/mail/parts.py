@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from posthouse.mail import charsets
-from posthouse.mail.headers import Header, Octets, scan_header
+from posthouse.mail.headers import HEADER_FIELDS, HEADER_OCTETS, Header, Octets, scan_header
 from posthouse.mail.parameters import parse_content_type, parse_token, split_parameters
 from posthouse.mail.tokens import unfold, without_comments
 from posthouse.mail.transfer import decode_transfer, is_encoded
@@ -46,8 +46,8 @@ class Part:
     """
 
     __slots__ = (
-        "_disposition", "body_start", "content_type", "encoding", "end", "header", "message", "number", "octets",
-        "parameters", "parts", "start",
+        "_disposition", "_newlines", "body_start", "content_type", "encoding", "end", "header", "message", "number",
+        "octets", "parameters", "parts", "start",
     )
 
     def __init__(self, octets: Octets, header: Header, start: int, in_digest: bool = False) -> None:
@@ -60,6 +60,7 @@ class Part:
         self.message: Part | None = None
         self.number = ""
         self._disposition: tuple[str, Mapping[str, str]] | None = None
+        self._newlines = -1
         field = header.get("content-type")
         known = parse_content_type(field.value) if field is not None else None
         main, sub, self.parameters = known or (_DIGEST if in_digest and field is None else _TEXT_PLAIN)
@@ -100,12 +101,17 @@ class Part:
     @property
     def lines(self) -> int:
         """Lines of the body as transferred; one without a line end at the end counts."""
-        total, at = 0, self.body_start
-        while at < self.end:
-            stop = min(at + _WINDOW, self.end)
-            total += self.octets[at:stop].count(b"\n")
-            at = stop
-        return total + (self.end > self.body_start and self.octets[self.end - 1 : self.end] != b"\n")
+        return self._line_ends() + (self.end > self.body_start and self.octets[self.end - 1 : self.end] != b"\n")
+
+    def _line_ends(self) -> int:
+        """Counted once for each octet, however many messages lie around it."""
+        if self._newlines < 0:
+            total, at = 0, self.body_start
+            for child in self.parts if self.message is None else (self.message,):
+                total += _count_line_ends(self.octets, at, child.body_start) + child._line_ends()
+                at = child.end
+            self._newlines = total + _count_line_ends(self.octets, at, self.end)
+        return self._newlines
 
     def walk(self) -> Iterator["Part"]:
         """This part and all below it, in the order they stand; messages inside are entered."""
@@ -137,6 +143,12 @@ class Part:
         """The decoded body as text by its charset, line ends as `\\n`; `limit` counts octets; never raises."""
         text = charsets.decode(self.decoded(limit), self.parameters.get("charset", ""))
         return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _count_line_ends(octets: Octets, start: int, end: int) -> int:
+    if isinstance(octets, bytes):
+        return octets.count(b"\n", start, end)
+    return sum(octets[at : min(at + _WINDOW, end)].count(b"\n") for at in range(start, end, _WINDOW))
 
 
 def build(octets: Octets, header: Header) -> Part:
@@ -182,7 +194,10 @@ class _Level:
 
 
 class _Builder:
-    __slots__ = ("base", "count", "false_lines", "levels", "octets", "open", "reach", "size", "window")
+    __slots__ = (
+        "base", "count", "false_lines", "fields", "header_octets", "levels", "octets", "open", "reach", "size",
+        "window",
+    )
 
     def __init__(self, octets: Octets) -> None:
         self.octets = octets
@@ -193,13 +208,16 @@ class _Builder:
         self.open: dict[bytes, int] = {}    # boundaries, and at which level the innermost with that name is
         self.reach = 0                      # as far as a line has to be read to tell
         self.count = 0
+        # What all headers together have: the bounds are those of a message, not of a part.
+        self.fields = 0
+        self.header_octets = 0
         self.false_lines = _FALSE_LINES + self.size // _OCTETS_PER_FALSE_LINE
 
     def run(self, root: Part) -> Part:
         self._enter(root, "")
         # The line end before a body may be the one that a boundary line begins with.
         position = self._top().body_start - 1
-        while self.open and self.count < PARTS:
+        while self.open and not self._is_full():
             found = self._next_boundary(position)
             if found is None:
                 break
@@ -217,6 +235,9 @@ class _Builder:
     def _top(self) -> Part:
         return self.levels[-1].part
 
+    def _is_full(self) -> bool:
+        return self.count >= PARTS or self.fields > HEADER_FIELDS or self.header_octets > HEADER_OCTETS
+
     def _enter_child(self, level: _Level, start: int) -> None:
         parent = level.part
         part = Part(self.octets, scan_header(self.octets, start), start, parent.content_type[1] == "digest")
@@ -230,7 +251,9 @@ class _Builder:
             level = _Level(part)
             self.levels.append(level)
             self.count += 1
-            is_open = len(self.levels) <= LEVELS and _is_container(part)
+            self.fields += len(part.header.fields)
+            self.header_octets += part.body_start - part.start
+            is_open = len(self.levels) <= LEVELS and not self._is_full() and _is_container(part)
             if part.is_multipart:
                 part.number = number
                 if is_open:

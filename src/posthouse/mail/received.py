@@ -228,7 +228,7 @@ def _address(text: str) -> str:
         try:
             ip = ip_address(match[1])
         except ValueError:
-            # "10.0.0.1:25": a port behind an IPv4 address.
+            # "192.0.2.1:25": a port behind an IPv4 address.
             try:
                 ip = ip_address(match[1].partition(":")[0])
             except ValueError:
