@@ -11,18 +11,48 @@ the digest alone, each would cost a random page of an index, and delivery would 
     await db.write(lambda tx: (put(tx, content), …))        # or: await blobs.discard(content)
 """
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import contextlib
+import errno
+import mmap
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from mmap import mmap
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from time import monotonic
 
-from posthouse.mail.instant import Clock, Instant
-from posthouse.store.database import Database, Transaction
-from posthouse.store.ids import Ids
+from posthouse.mail.instant import HOUR, SECOND, Clock, Instant
+from posthouse.store.database import Database, Fault, StoreFault, Transaction
+from posthouse.store.ids import Ids, from_text, to_text
 
 INLINE_LIMIT = 256 * 1024
 """Largest body in octets that is kept in memory while it comes in, and in the database afterwards."""
+PIECE = 256 * 1024
+"""Octets read from or written to a file at once."""
+GRACE = HOUR
+"""How long nothing is swept that might still be on its way into a transaction."""
+
+_SWEEP_LIMIT = 500  # blobs removed in one transaction
+_SWEEP_FOLDERS = 16  # folders looked through at a time
+_FOLDERS = 256
+_VERIFIED_LIMIT = 4096  # files whose digest is not checked again by this process
+
+_PUT = "INSERT INTO blobs (blob_id, digest, size, octets) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+_FIND = "SELECT digest, size, octets FROM blobs WHERE blob_id = $1"
+_FIND_PART = "SELECT digest, size, octets IS NULL, SUBSTR(octets, $2, $3) FROM blobs WHERE blob_id = $1"
+_KIND = "SELECT digest, octets IS NULL FROM blobs WHERE blob_id = $1"
+_EXISTS = "SELECT 1 FROM blobs WHERE blob_id = $1"
+
+_SEEN_LOOSE = "UPDATE loose_blobs SET since = $1 WHERE since IS NULL"
+_LOOSE = "SELECT blob_id FROM loose_blobs WHERE since <= $1 ORDER BY blob_id LIMIT $2"
+_REFERRED = (
+    "SELECT EXISTS (SELECT 1 FROM messages WHERE blob_id = $1) OR EXISTS (SELECT 1 FROM queued WHERE blob_id = $1)"
+)
+_REMOVE = "DELETE FROM blobs WHERE blob_id = $1"
+_SETTLE = "DELETE FROM loose_blobs WHERE blob_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,79 +66,356 @@ class Content:
     path: Path | None
 
     @contextmanager
-    def open(self) -> Iterator[bytes | mmap]:
-        """The octets, for the time of the `with`: those in memory, or the file mapped into it."""
-        raise NotImplementedError
-        yield b""
+    def open(self) -> Iterator[bytes | mmap.mmap]:
+        """The octets, for the time of the `with`: those in memory, or the file mapped into it. `StoreFault`."""
+        if self.path is None:
+            yield self.octets or b""
+            return
+        try:
+            with self.path.open("rb") as file:
+                octets = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:
+            raise _unreadable(self.path, error) from error
+        if len(octets) != self.size:
+            octets.close()
+            raise StoreFault(Fault.BROKEN, f"{self.path} has {len(octets)} octets instead of {self.size}")
+        try:
+            yield octets
+        finally:
+            # Somebody may still hold a view of it; then the mapping ends with the last of them.
+            with contextlib.suppress(BufferError):
+                octets.close()
 
-    async def chunks(self, size: int = 256 * 1024) -> AsyncIterator[bytes]:
-        """The octets from first to last, at most `size` at once; files are read in a thread."""
-        raise NotImplementedError
-        yield b""
+    async def chunks(self, size: int = PIECE) -> AsyncIterator[bytes]:
+        """The octets from first to last, at most `size` at once; files are read in a thread.
+
+        `StoreFault` at the end of a file whose octets are not those that came in, so whoever passes them on breaks
+        off instead of completing.
+        """
+        if self.path is None:
+            octets = self.octets or b""
+            for start in range(0, len(octets), size):
+                yield octets[start : start + size]
+            return
+        path = self.path
+        try:
+            file = await asyncio.to_thread(path.open, "rb", buffering=0)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        digest = sha256()
+        length = 0
+        with file:
+            while piece := await asyncio.to_thread(_read_piece, file.fileno(), size, digest.update, path):
+                length += len(piece)
+                if length >= self.size and (length > self.size or digest.digest() != self.digest):
+                    raise StoreFault(Fault.BROKEN, f"{path} is not what came in")
+                yield piece
+        if length < self.size:
+            raise StoreFault(Fault.BROKEN, f"{path} ends early")
 
 
 class Spool:
     """A body on its way in. Either `finish` or `discard` it."""
 
-    @property
-    def size(self) -> int:
+    __slots__ = ("_blobs", "_descriptor", "_digest", "_octets", "_path", "size")
+
+    def __init__(self, blobs: "Blobs") -> None:
+        self._blobs = blobs
+        self._octets = bytearray()
+        self._digest = sha256()
+        self._descriptor: int | None = None
+        self._path: Path | None = None
+        self.size = 0
         """Octets written so far."""
-        raise NotImplementedError
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
-        """Takes the next octets. Raises `StoreFault` when there is no room on the disk."""
-        raise NotImplementedError
+        """Takes the next octets. Raises `StoreFault` when there is no room on the disk; discard it then."""
+        self._digest.update(octets)
+        self._octets += octets
+        self.size += len(octets)
+        # Beyond what stays in memory, pieces of one size go to the file.
+        if self.size > INLINE_LIMIT and len(self._octets) >= PIECE:
+            self._flush()
 
     async def finish(self) -> Content:
         """The complete body; a file is durable under its final name when this returns. `StoreFault` where not."""
-        raise NotImplementedError
+        blobs = self._blobs
+        blob_id = blobs.ids.next(blobs.clock())
+        digest = self._digest.digest()
+        if self.size <= INLINE_LIMIT:
+            octets = bytes(self._octets)
+            self._octets = bytearray()
+            return Content(blob_id, digest, self.size, octets, None)
+        path = blobs.path(blob_id, digest)
+        if blobs.stopped is not None:
+            raise blobs.stopped.again()
+        try:
+            await asyncio.to_thread(self._complete, path)
+        except StoreFault as fault:
+            if fault.broken:
+                blobs.stopped = fault
+            raise
+        return Content(blob_id, digest, self.size, None, path)
 
     def discard(self) -> None:
         """Forgets it all; harmless after `finish`, which it does not undo."""
-        raise NotImplementedError
+        self._octets = bytearray()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+
+    def _flush(self) -> None:
+        try:
+            if self._descriptor is None:
+                self._path = self._blobs.temporary()
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                self._descriptor = os.open(self._path, flags, 0o600)
+            view = memoryview(self._octets)
+            written = 0
+            while written < len(view):
+                written += os.write(self._descriptor, view[written:])
+            view.release()
+            self._octets.clear()
+        except OSError as error:
+            raise _unwritable(error) from error
+
+    def _complete(self, path: Path) -> None:
+        """In a thread: THREATS, facts: file, rename and folder are all synced, else a power cut loses it."""
+        try:
+            self._flush()
+            if self._descriptor is None or self._path is None:
+                raise StoreFault(Fault.BUSY, "the body was discarded")
+            os.fsync(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = None
+            self._path.rename(path)
+            self._path = None
+            _sync_folder(path.parent)
+        except OSError as error:
+            raise _unwritable(error) from error
 
 
 class Blobs:
     """The bodies of one house. `folder` is made when missing."""
 
     def __init__(self, folder: Path, database: Database, ids: Ids, clock: Clock) -> None:
-        raise NotImplementedError
+        """Raises `StoreFault` where the folder cannot be made."""
+        self.ids = ids
+        self.clock = clock
+        self._folder = folder
+        self._temporary = folder / "tmp"
+        self._database = database
+        self._turn = 0
+        self._suspects: dict[Path, float] = {}
+        self._verified: set[int] = set()
+        self.stopped: StoreFault | None = None
+        """Set for good once a file could not be synced: no more files are taken."""
+        try:
+            self._temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
+            missing = [sub for number in range(_FOLDERS) if not (sub := folder / f"{number:02x}").is_dir()]
+            for sub in missing:
+                sub.mkdir(mode=0o700, exist_ok=True)
+            if missing:
+                _sync_folder(folder)
+                _sync_folder(folder.parent)
+        except OSError as error:
+            raise _unwritable(error) from error
 
     def spool(self) -> Spool:
         """Begins a body whose length is not known."""
-        raise NotImplementedError
+        return Spool(self)
 
     async def content(self, octets: bytes) -> Content:
         """A body that is complete already (composed here: DSN, APPEND); as `spool`, `write`, `finish`."""
-        raise NotImplementedError
+        if len(octets) <= INLINE_LIMIT:
+            return Content(self.ids.next(self.clock()), sha256(octets).digest(), len(octets), octets, None)
+        spool = self.spool()
+        try:
+            spool.write(octets)
+            return await spool.finish()
+        finally:
+            spool.discard()
 
     async def discard(self, content: Content) -> None:
         """Removes a finished body that no transaction took. Never raises; harmless when it was taken as a row."""
-        raise NotImplementedError
+        path = content.path
+        if path is not None:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def load(self, blob_id: int) -> Content:
-        """A stored body: the octets of a small one (digest checked), the path of a large one.
+        """A stored body: the octets of a small one, the path of a large one.
 
-        Raises `StoreFault` when it is missing or its octets are not those that came in.
+        Raises `StoreFault` when it is missing or its octets are not those that came in. (A file is read through for
+        that once in the life of a process, and again by `Content.chunks`.)
         """
-        raise NotImplementedError
+        row = await self._database.read(lambda tx: tx.one(_FIND, blob_id), quick=True)
+        if row is None:
+            raise _missing(blob_id)
+        digest, size, octets = row
+        if octets is not None:
+            return Content(blob_id, digest, size, checked(octets, digest, blob_id), None)
+        content = Content(blob_id, digest, size, None, self.path(blob_id, digest))
+        if blob_id not in self._verified:
+            async for _ in content.chunks():
+                pass
+            if len(self._verified) >= _VERIFIED_LIMIT:
+                self._verified.clear()
+            self._verified.add(blob_id)
+        return content
 
     async def read(self, blob_id: int, start: int = 0, end: int | None = None) -> bytes:
         """The octets from `start` to before `end` (None: the end), clipped to the body. Faults as `load`.
 
         The digest is checked where the whole is asked for.
         """
-        raise NotImplementedError
+        start = max(0, start)
+        length = INLINE_LIMIT if end is None else max(0, end - start)
+        row = await self._database.read(lambda tx: tx.one(_FIND_PART, blob_id, start + 1, length), quick=True)
+        if row is None:
+            raise _missing(blob_id)
+        digest, size, is_file, part = row
+        if is_file:
+            stop = size if end is None else min(end, size)
+            part = await asyncio.to_thread(_read_range, self.path(blob_id, digest), start, stop)
+        whole = start == 0 and (end is None or end >= size)
+        return checked(part, digest, blob_id) if whole else part
 
     async def sweep(self, now: Instant) -> int:
         """Removes what nothing refers to any more, and files left by a crash; gives how many went.
 
         What was made within the last hour stays, so an acceptance on its way is never robbed. Call it every few
-        minutes.
+        minutes; a call looks at a bounded part.
         """
-        raise NotImplementedError
+        count, files = await self._database.write(lambda tx: _sweep(tx, now))
+        for path in [self.path(blob_id, digest) for blob_id, digest in files]:
+            await asyncio.to_thread(_unlink, path)
+        return count + await self._sweep_files()
+
+    async def _sweep_files(self) -> int:
+        """Removes bodies that were never finished, and files that no row speaks of."""
+        folders = [self._folder / f"{(self._turn + i) % _FOLDERS:02x}" for i in range(_SWEEP_FOLDERS)]
+        self._turn = (self._turn + _SWEEP_FOLDERS) % _FOLDERS
+        found = await asyncio.to_thread(_files, [self._temporary, *folders])
+        lost = await self._database.read(partial(_lost, found))
+        # By the monotonic clock of this process: a clock that jumps must not make an acceptance look old.
+        now = monotonic()
+        self._suspects = {
+            path: since
+            for path, since in self._suspects.items()
+            if path in lost or (path.parent not in folders and path.parent != self._temporary)
+        }
+        count = 0
+        for path in lost:
+            if now - self._suspects.setdefault(path, now) >= GRACE / SECOND:
+                await asyncio.to_thread(_unlink, path)
+                del self._suspects[path]
+                count += 1
+        return count
+
+    def path(self, blob_id: int, digest: bytes) -> Path:
+        """Where the body lies if it is a file."""
+        name = digest.hex()
+        return self._folder / name[:2] / f"{name[2:]}.{to_text(blob_id)}"
+
+    def temporary(self) -> Path:
+        """A new name for a body that is still coming in."""
+        return self._temporary / to_text(self.ids.next(self.clock()))
 
 
 def put(tx: Transaction, content: Content) -> None:
     """Makes the body part of the transaction; once for all who refer to it, more often is harmless."""
-    raise NotImplementedError
+    tx.execute(_PUT, content.blob_id, content.digest, content.size, content.octets)
+
+
+def checked(octets: bytes, digest: bytes, blob_id: int) -> bytes:
+    """The octets, if they are those that came in; `StoreFault` otherwise: never serve what is damaged."""
+    if sha256(octets).digest() != digest:
+        raise StoreFault(Fault.BROKEN, f"blob {to_text(blob_id)} is not what came in")
+    return octets
+
+
+def _sweep(tx: Transaction, now: Instant) -> tuple[int, list[tuple[int, bytes]]]:
+    """How many blobs were removed, and which of them were files."""
+    tx.execute(_SEEN_LOOSE, now)
+    count = 0
+    files = []
+    for (blob_id,) in tx.all(_LOOSE, now - GRACE, _SWEEP_LIMIT):
+        referred = tx.one(_REFERRED, blob_id)
+        row = tx.one(_KIND, blob_id)
+        if row is not None and not (referred and referred[0]):
+            tx.execute(_REMOVE, blob_id)
+            count += 1
+            if row[1]:
+                files.append((blob_id, row[0]))
+        tx.execute(_SETTLE, blob_id)
+    return count, files
+
+
+def _files(folders: list[Path]) -> list[tuple[Path, int | None]]:
+    """All files with the blob they hold; None for a body that was coming in."""
+    found: list[tuple[Path, int | None]] = []
+    for folder in folders:
+        for entry in os.scandir(folder):
+            _, dot, text = entry.name.rpartition(".")
+            with contextlib.suppress(ValueError):
+                found.append((Path(entry.path), from_text(text) if dot else None))
+    return found
+
+
+def _lost(found: list[tuple[Path, int | None]], tx: Transaction) -> set[Path]:
+    """Those that no row speaks of."""
+    return {path for path, blob_id in found if blob_id is None or tx.one(_EXISTS, blob_id) is None}
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _read_piece(descriptor: int, size: int, update: Callable[[bytes], object], path: Path) -> bytes:
+    try:
+        piece = os.read(descriptor, size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    update(piece)
+    return piece
+
+
+def _read_range(path: Path, start: int, end: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            part = file.read(max(0, end - start))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if len(part) < end - start:
+        raise StoreFault(Fault.BROKEN, f"{path} ends early")
+    return part
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _missing(blob_id: int) -> StoreFault:
+    return StoreFault(Fault.BROKEN, f"blob {to_text(blob_id)} is missing")
+
+
+def _unreadable(path: Path, error: Exception) -> StoreFault:
+    return StoreFault(Fault.BROKEN, f"{path} cannot be read: {error}")
+
+
+def _unwritable(error: OSError) -> StoreFault:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StoreFault(Fault.FULL, f"no room for a body: {error.strerror}")
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        return StoreFault(Fault.BUSY, f"a body cannot be taken now: {error.strerror}")
+    return StoreFault(Fault.BROKEN, f"a body cannot be written: {error}")

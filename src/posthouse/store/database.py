@@ -89,6 +89,10 @@ class StoreFault(Exception):
         super().__init__(reason)
         self.fault = fault
 
+    def again(self) -> "StoreFault":
+        """The same fault for one more caller, with a traceback of its own."""
+        return StoreFault(self.fault, str(self))
+
     @property
     def full(self) -> bool:
         """The disk is full (452 4.3.1)."""

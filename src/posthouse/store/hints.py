@@ -6,11 +6,28 @@ Whoever waits for a hint also looks by himself every 30 seconds. Publish only af
 Topics are short texts without spaces, such as `account:123` (mailboxes of that account changed) or `queue`.
 """
 
+import asyncio
+import contextlib
+import errno
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
+from time import monotonic
 
 QUEUE = "queue"
 """New or released deliveries wait in the queue."""
+
+TOPIC_LIMIT = 200
+"""Longest topic in octets."""
+LOOK_SECONDS = 2.0
+"""How often the folder is looked at for processes that came."""
+
+_SUFFIX = ".hints"
+# Linux takes a Unix socket's path of up to 107 octets.
+_PATH_LIMIT = 107
+_DATAGRAMS = 1_000  # heard in a row before others get their turn
 
 
 def account_topic(account_id: int) -> str:
@@ -23,20 +40,111 @@ class Hints:
 
     def __init__(self, folder: Path | None = None) -> None:
         """`folder` (made when missing) holds a socket for each process; None: this process only."""
-        raise NotImplementedError
+        self._folder = folder
+        self._subscribers: dict[str, dict[int, Callable[[], None]]] = {}
+        self._next = 0
+        self._socket: socket.socket | None = None
+        self._path: Path | None = None
+        self._others: list[str] = []
+        self._looked = float("-inf")
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
-        """Begins to hear other processes; before it only this process is heard."""
-        raise NotImplementedError
+        """Begins to hear other processes; before it only this process is heard. Raises OSError."""
+        if self._folder is None or self._socket is not None:
+            return
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / f"{os.getpid()}-{token_hex(4)}{_SUFFIX}"
+        if len(os.fsencode(path)) > _PATH_LIMIT:
+            raise OSError(errno.ENAMETOOLONG, "the path is too long for a socket", str(path))
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._socket.bind(str(path))
+        path.chmod(0o600)
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket.fileno(), self._hear)
 
     def publish(self, topic: str) -> None:
         """Calls every subscriber of the topic here, and tells the other processes; never blocks, never raises."""
-        raise NotImplementedError
+        self._call(topic)
+        if self._socket is not None:
+            self._tell(self._socket, topic)
 
     def subscribe(self, topic: str, callback: Callable[[], None]) -> Callable[[], None]:
-        """`callback()` is called after each hint about `topic`, until the function that is returned is called."""
-        raise NotImplementedError
+        """`callback()` is called after each hint about `topic`, until the function that is returned is called.
+
+        It must not raise; what it raises goes to the event loop's exception handler.
+        """
+        number = self._next = self._next + 1
+        self._subscribers.setdefault(topic, {})[number] = callback
+
+        def unsubscribe() -> None:
+            callbacks = self._subscribers.get(topic, {})
+            callbacks.pop(number, None)
+            if not callbacks:
+                self._subscribers.pop(topic, None)
+
+        return unsubscribe
 
     async def close(self) -> None:
         """Stops listening and removes this process's socket."""
-        raise NotImplementedError
+        if self._socket is not None and self._loop is not None:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+            self._path = None
+
+    def _call(self, topic: str) -> None:
+        callbacks = self._subscribers.get(topic)
+        if not callbacks:
+            return
+        for callback in list(callbacks.values()):
+            try:
+                callback()
+            except Exception as error:
+                context = {"message": f"a subscriber of {topic} failed", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
+
+    def _tell(self, channel: socket.socket, topic: str) -> None:
+        now = monotonic()
+        if now - self._looked > LOOK_SECONDS:
+            self._looked = now
+            self._look()
+        if not self._others:
+            return
+        octets = topic.encode()
+        gone = []
+        for path in self._others:
+            try:
+                channel.sendto(octets, path)
+            except (ConnectionRefusedError, FileNotFoundError):
+                gone.append(path)
+            except OSError:
+                # Its buffer is full: it has plenty of hints to follow already, and looks by itself later.
+                continue
+        for path in gone:
+            self._others.remove(path)
+            # Whoever made it died without taking it away.
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+    def _look(self) -> None:
+        with contextlib.suppress(OSError):
+            self._others = [
+                entry.path
+                for entry in os.scandir(self._folder)
+                if entry.name.endswith(_SUFFIX) and entry.path != str(self._path)
+            ]
+
+    def _hear(self) -> None:
+        for _ in range(_DATAGRAMS):
+            try:
+                octets = self._socket.recv(TOPIC_LIMIT + 1) if self._socket is not None else b""
+            except OSError:
+                return
+            if not octets:
+                return
+            with contextlib.suppress(UnicodeDecodeError):
+                self._call(octets.decode())
