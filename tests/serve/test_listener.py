@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serve.loops import on_both_loops, run
 
 from posthouse.serve import listener as listener_module
 from posthouse.serve.listener import Census, Conversation, Listener, ListenError, Visit, open_sockets, plain_ip
 from posthouse.serve.metrics import Metrics
 from posthouse.serve.tls import Keyring
+from serve.loops import on_both_loops, run
 
 REFUSAL = b"421 too many\r\n"
 

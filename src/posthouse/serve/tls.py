@@ -177,6 +177,7 @@ class _Gate(asyncio.Protocol):
         self.held: list[bytes] = []
         self.size = 0
         self.ended = False
+        self.lost = False
 
     def data_received(self, data: bytes) -> None:
         self.size += len(data)
@@ -187,7 +188,9 @@ class _Gate(asyncio.Protocol):
         self.ended = True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.protocol.connection_lost(exc)
+        if not self.lost:
+            self.lost = True
+            self.protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:
         self.protocol.pause_writing()
@@ -210,22 +213,27 @@ async def upgrade(
     The caller has thrown away what it had read (only plaintext can be there). Decrypted octets that come before the
     handshake is known to be complete (the stdlib loop does that) reach `data_received` only after the caller's next
     await, so the caller takes the new transport into use first. `connection_made` is not called again.
-    ssl.SSLError, ConnectionError or TimeoutError where the handshake fails: close the connection then.
+    OSError (ssl.SSLError is one) or TimeoutError where the handshake fails: the connection is aborted then, and
+    `connection_lost` is called once as ever, which the loops by themselves do not agree upon.
     """
     loop = asyncio.get_running_loop()
     gate = _Gate(protocol)
-    encrypted = await loop.start_tls(
-        transport,
-        gate,
-        context,
-        server_side=server_side,
-        server_hostname=server_hostname,
-        ssl_handshake_timeout=seconds,
-        ssl_shutdown_timeout=GOODBYE_SECONDS,
-    )
-    if encrypted is None or gate.size > HELD_OCTETS:
+    try:
+        encrypted = await loop.start_tls(
+            transport,
+            gate,
+            context,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=seconds,
+            ssl_shutdown_timeout=GOODBYE_SECONDS,
+        )
+        if encrypted is None or gate.size > HELD_OCTETS:
+            raise ConnectionAbortedError("the peer left, or sent too much, while TLS was set up")
+    except BaseException as error:
         transport.abort()
-        raise ConnectionAbortedError("the peer left, or sent too much, while TLS was set up")
+        loop.call_soon(gate.connection_lost, error if isinstance(error, OSError) else None)
+        raise
     encrypted.set_protocol(protocol)
     if gate.held:
         loop.call_soon(protocol.data_received, b"".join(gate.held))
