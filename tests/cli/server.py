@@ -1,13 +1,18 @@
 """A fresh server's folder, and the commands on it."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from cli.program import Outcome, call
 from posthouse.config import load
+from posthouse.mail.address import Address
 from posthouse.store import credentials, directory
+from posthouse.store.database import Transaction
 from posthouse.store.sqlite import open_sqlite
 
+T = TypeVar("T")
 YOU = "you@example.org"
 
 
@@ -36,17 +41,23 @@ class Server:
         return done.err
 
     def password_is(self, address: str, password: str) -> bool:
-        async def look() -> bool:
+        def find(tx: Transaction) -> credentials.Credentials | None:
+            found = directory.find_account(tx, Address.parse(address))
+            return credentials.load(tx, found.account_id) if found else None
+
+        found = self.write(find)
+        return found is not None and credentials.verify(password, found.password_hash)
+
+    def postpone(self) -> None:
+        """Let everything in the queue wait for an hour, as after a failure."""
+        self.write(lambda tx: tx.execute("UPDATE deliveries SET due = due + 3600000000"))
+
+    def write(self, unit: Callable[[Transaction], T]) -> T:
+        async def work() -> T:
             database = open_sqlite(load(self.settings).database_file)
             try:
-                found = await database.read(
-                    lambda tx: next(
-                        credentials.load(tx, account.account_id)
-                        for account in directory.accounts(tx) if str(account.address) == address
-                    )
-                )
+                return await database.write(unit)
             finally:
                 await database.close()
-            return found is not None and credentials.verify(password, found.password_hash)
 
-        return asyncio.run(look())
+        return asyncio.run(work())

@@ -101,7 +101,8 @@ def retry_command(
         return count
 
     count = work(config_path, task)
-    show({"retried": count}, as_json, lambda: print(f"{_deliveries(count)} due now."))
+    words = f"{_deliveries(count)} due now." if count else "Nothing was waiting for a later time."
+    show({"retried": count}, as_json, lambda: print(words))
 
 
 @queue_command.command("hold")

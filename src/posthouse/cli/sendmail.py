@@ -18,7 +18,7 @@ from posthouse.cli.letterbox import EX_CONFIG, EX_DATAERR, EX_USAGE, Receipt, po
 from posthouse.cli.office import Office, now, work
 from posthouse.cli.terminal import Complaint, Function, config_option, json_option, show
 from posthouse.mail.address import Address, AddressError
-from posthouse.mail.compose import ComposeError, format_mailbox
+from posthouse.mail.compose import ComposeError, format_field, format_mailbox
 from posthouse.mail.envelope import Body, Envelope, Notify, RcptTo, Ret
 from posthouse.mail.headers import Header
 from posthouse.mail.mailboxes import Mailbox, mailboxes
@@ -210,7 +210,7 @@ def _with_author(octets: bytes, header: Header, order: Order, author: Address) -
             return octets
     try:
         name = order.full_name or (_in_field(header, "from")[0].display_name if field is not None else "")
-        line = f"From: {format_mailbox(name, str(author))}\r\n".encode()
+        line = format_field("From", format_mailbox(name, str(author)), smtputf8=not author.is_ascii).encode()
     except ComposeError as error:
         raise Complaint(f"-F {order.full_name!r}: {error}", EX_DATAERR) from None
     if field is not None:
