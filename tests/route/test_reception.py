@@ -293,7 +293,7 @@ def test_an_odd_but_honest_author_is_taken(tmp_path: Path) -> None:
         honest = (
             b"From: a@far.test\r\nSender: b@far.test\r\n",
             b"Resent-From: b@far.test\r\nFrom: a@far.test\r\n",
-            b"From: \r\n Carol (at home) <a@far.test>\r\n",
+            b"From: Carol\r\n <a@far.test> (at home)\r\n",
             b'From: "a@bank.test" <a@far.test>\r\n',
             b"FROM: =?utf-8?Q?J=C3=B6rg?= <a@far.test>\r\n",
         )
