@@ -19,7 +19,8 @@ from posthouse.wire.imap.table import State
 # Seconds that a stranger may stay, whatever it says meanwhile.
 STRANGER_SECONDS = 180.0
 
-Handler = Callable[[Session, Any], Awaitable[Answer]]
+# None: the command has been answered.
+Handler = Callable[[Session, Any], Awaitable[Answer | None]]
 
 # What the engine does not answer itself. A new command is a row in `wire.imap.table` and a line here.
 HANDLERS: dict[type[commands.Command], Handler] = {
@@ -107,6 +108,8 @@ class Conversation(Dialogue[Event]):
     async def _perform(self, request: Request) -> None:
         session, engine = self._session, self._imap
         answer = await self._answer(HANDLERS[type(request.command)](session, request.command))
+        if answer is None:
+            return
         if session.selected is not None and not engine.closed:
             try:
                 await session.catch_up(expunge=not request.row.by_number)
@@ -119,7 +122,7 @@ class Conversation(Dialogue[Event]):
             engine.state = State.AUTHENTICATED
         engine.complete(answer.status, answer.words, answer.code)
 
-    async def _answer(self, performance: Awaitable[Answer]) -> Answer:
+    async def _answer(self, performance: Awaitable[Answer | None]) -> Answer | None:
         try:
             return await performance
         except Refusal as refusal:

@@ -14,11 +14,10 @@ _CODES = {
 }
 
 
-async def start_tls(session: Session, command: commands.StartTls) -> Answer:
+async def start_tls(session: Session, command: commands.StartTls) -> None:
     """The tagged OK leaves in the clear, then the transport is swapped; what follows is answered under TLS."""
     session.engine.complete(Status.OK, "Begin TLS now")
     await session.line.start_tls()
-    return Answer("")
 
 
 async def authenticate(session: Session, command: commands.Authenticate) -> Answer:
