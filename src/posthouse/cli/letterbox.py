@@ -97,7 +97,7 @@ def _session(account: directory.Account) -> list[Stamp]:
     """What stands in the journey for the connection that there was not."""
     at = now()
     return [
-        Stamp(at, Step.CONNECTED, {"ip": "this machine", "port": 0, "service": "the command line"}),
+        Stamp(at, Step.CONNECTED, {"ip": "a program on this machine", "port": 0, "service": "submission"}),
         Stamp(at, Step.LOGIN, {"account": str(account.address), "mechanism": f"the rights of {user_name()}"}),
     ]
 

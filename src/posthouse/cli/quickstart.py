@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shlex
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,9 +199,7 @@ def _print(plan: Plan, password: str, zone: str, unit: str) -> None:
     print(f"   or by hand:  {call} serve --config {shlex.quote(str(plan.settings))}\n")
     print(f"{step + 2}. Set up your mail program: IMAP {plan.hostname} port 993 and SMTP port 465, both with TLS,")
     print(f"   user name {plan.address}. Until there is a certificate of a public authority, it will ask about ours.")
-    if socket.getfqdn() != plan.hostname:
-        print(f"\nThis machine calls itself {socket.gethostname()}; in the DNS it must be {plan.hostname}.")
 
 
 def _indented(text: str) -> str:
-    return "".join(f"    {line}" if line.strip() else line for line in text.splitlines(keepends=True)) + "\n"
+    return "".join(f"    {line}" if line.strip() else line for line in text.splitlines(keepends=True))

@@ -42,13 +42,16 @@ def records(domain: str, config: Config) -> list[Record]:
 
 
 def zone_text(domain: str, host: str, found: Sequence[Record]) -> str:
-    """As lines of a zone file; what has to be filled in stays a comment, so that nothing wrong gets published."""
+    """As lines of a zone file."""
     lines = [f"; records for {domain}, served by {host}"]
+    said = ""
     for record in found:
-        line = f"{record.name}.".ljust(34) + f" 3600 IN {record.rdtype:5}"
-        if record.data is None:
-            lines += [f"; {record.purpose}, to be filled in:", f";{line}…"]
-        else:
-            lines += [f"; {record.purpose}", f"{line}{record.data}"]
-    lines += [f"; and at the owner of the address: its reverse name (PTR) must be {host}."]
+        purpose = record.purpose if record.data is not None else f"{record.purpose}, to be filled in"
+        if purpose != said:
+            lines.append(f"; {purpose}:")
+            said = purpose
+        line = f"{record.name}.".ljust(34) + f" 3600 IN {record.rdtype:5}{record.data or '…'}"
+        # What has to be filled in stays a comment, so that nothing wrong gets published.
+        lines.append(line if record.data is not None else f";{line}")
+    lines.append(f"; and at the owner of the machine's address: its reverse name (PTR) must be {host}.")
     return "\n".join(lines) + "\n"

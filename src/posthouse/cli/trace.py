@@ -1,5 +1,6 @@
 """`posthouse trace`: the journey of a message, as a timeline a person can follow or as JSON."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,12 @@ GOOD = {Step.DELIVERED, Step.ACCEPTED, Step.RELAYED}
 BAD = {Step.FAILED, Step.EXPIRED, Step.DROPPED}
 WAITING = {Step.RETRY, Step.DELAYED, Step.HELD}
 
+# What the last of these steps means for the recipient it names.
+STANDS = {
+    Step.DELIVERED: "delivered", Step.QUEUED: "waiting", Step.RELAYED: "relayed", Step.FAILED: "failed",
+    Step.EXPIRED: "expired", Step.HELD: "held", Step.RELEASED: "waiting", Step.DROPPED: "dropped",
+}
+
 LISTED = 20
 
 
@@ -63,7 +70,7 @@ def trace_command(identifier: str | None, listed: bool, config_path: Path | None
     if listed:
         rows = [_summary(journey) for journey in found]
         show({"journeys": [_facts(journey) for journey in found]}, as_json, lambda: table(
-            ("id", "at", "from", "to", "ended"), rows, "No message yet."
+            ("id", "at", "from", "to", "outcome"), rows, "No message yet."
         ))
         return
     if not found:
@@ -99,21 +106,23 @@ def _facts(journey: Journey) -> dict[str, object]:
 
 
 def _summary(journey: Journey) -> tuple[str, str, str, str, str]:
-    """One line of the list: id, time, from, to, and the last thing that happened."""
-    mail_from, subject = "", ""
-    rcpts: list[str] = []
+    """One line of the list: id, time, from, to, and how it stands with each recipient."""
+    mail_from = ""
+    stands: dict[str, str] = {}
     for stamp in journey.stamps:
         facts = stamp.facts
         if stamp.step is Step.ENVELOPE:
             mail_from = str(facts.get("mail_from") or "")
-        elif stamp.step in (Step.RECIPIENT, Step.QUEUED, Step.DELIVERED):
-            address = str(facts.get("address") or "")
-            if address and address not in rcpts:
-                rcpts.append(address)
+        if stamp.step in STANDS:
+            named = facts.get("address")
+            for address in named if isinstance(named, list) else [str(named)]:
+                stands[address] = STANDS[stamp.step]
+    counts = Counter(stands.values())
     first = journey.stamps[0].at if journey.stamps else ids.instant(journey.journey_id)
-    ended = [stamp for stamp in journey.stamps if stamp.step in GOOD | BAD | WAITING]
-    subject = sentence(ended[-1]) if ended else ""
-    return ids.to_text(journey.journey_id), rfc3339(first), f"<{mail_from}>", ", ".join(rcpts), subject
+    return (
+        ids.to_text(journey.journey_id), rfc3339(first), f"<{mail_from}>",
+        ", ".join(f"<{address}>" for address in stands), ", ".join(f"{count} {how}" for how, count in counts.items()),
+    )
 
 
 def _print_journeys(found: Sequence[Journey]) -> None:
@@ -129,35 +138,33 @@ def _lines(journey: Journey) -> list["Text"]:
     from rich.text import Text
 
     lines = [Text(f"Message {ids.to_text(journey.journey_id)}", style="bold")]
+    if journey.stamps:
+        lines[0].append(f"  {_day(journey.stamps[0].at)}, UTC", style="dim")
     if journey.message_id:
-        lines[0].append(f"  Message-ID {clean(journey.message_id)}", style="dim")
+        lines.append(Text(f"Message-ID {clean(journey.message_id)}", style="dim"))
     stage = ""
-    before: Instant | None = None
+    before = journey.stamps[0].at if journey.stamps else 0
     for stamp in journey.stamps:
         new = _STAGE_OF.get(stamp.step, stage)
         if new != stage:
             stage = new
             lines += [Text(), Text(f"  {stage}", style="bold cyan")]
-        lines.append(_line(stamp, before))
+        if _day(stamp.at) != _day(before):
+            lines.append(Text(f"    {_day(stamp.at)}", style="dim"))
+        lines.append(_line(stamp, stamp.at - before))
         before = stamp.at
     return lines
 
 
-def _line(stamp: Stamp, before: Instant | None) -> "Text":
-    """`18:15:30.120  +3 ms  it called itself mx.far.test (EHLO)`."""
+def _day(at: Instant) -> str:
+    return rfc3339(at)[:10]
+
+
+def _line(stamp: Stamp, gap: int) -> "Text":
+    """`18:15:30.120   +3 ms  it called itself mx.far.test (EHLO)`; no gap is shown below a millisecond."""
     from rich.text import Text
 
-    if before is None:
-        shown = f"{rfc3339(stamp.at)[:10]}  "
-        gap = ""
-    else:
-        shown = "" if rfc3339(stamp.at)[:10] == rfc3339(before)[:10] else f"{rfc3339(stamp.at)[:10]}  "
-        gap = f"+{span_text(stamp.at - before)}" if stamp.at > before else ""
     clock = f"{rfc3339(stamp.at)[11:19]}.{stamp.at % SECOND // 1000:03d}"
+    shown = f"+{span_text(gap)}" if gap >= SECOND // 1000 else ""
     style = "green" if stamp.step in GOOD else "red" if stamp.step in BAD else "yellow" if stamp.step in WAITING else ""
-    line = Text(f"    {clock} ", style="dim")
-    line.append(f"{gap:>9}  ", style="dim")
-    if shown and before is not None:
-        line.append(shown, style="dim")
-    line.append(sentence(stamp), style=style)
-    return line
+    return Text.assemble((f"    {clock} {shown:>9}  ", "dim"), (sentence(stamp), style))
