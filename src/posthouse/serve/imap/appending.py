@@ -81,7 +81,7 @@ async def _file(session: Session, command: commands.Append, content: Content) ->
             flags |= keywords.claim(tx, account_id, command.keywords)
         return messages.add(tx, account_id, mailbox_id, message_key, filing.file_as(message, b"", flags))
 
-    return await session.change(unit)
+    return await session.change(unit, octets=len(content.octets or b""))
 
 
 def _read(content: Content, now: int) -> NewMessage:

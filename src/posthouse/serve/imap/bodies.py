@@ -61,7 +61,7 @@ async def load(session: Session, mailbox_id: int, uids: list[int]) -> dict[int, 
     found = {}
     for uid, prefix, header_size, size, blob_id, digest, octets in rows:
         if octets is not None:
-            octets = blobs.checked(octets, digest)
+            octets = blobs.checked(octets, digest, blob_id)
         front = len(prefix)
         found[uid] = Body(prefix, header_size - front, size - front, blob_id, octets)
     return found

@@ -128,7 +128,8 @@ class Conversation(Dialogue[Event]):
         except Refusal as refusal:
             return Answer(refusal.text, refusal.code, Status.NO)
         except MailboxError as error:
-            return Answer(str(error), error.code, Status.NO)
+            words = str(error)
+            return Answer(words[:1].upper() + words[1:], error.code, Status.NO)
         except Malformed as fault:
             return Answer(str(fault), "", Status.BAD)
         except StoreFault as fault:

@@ -157,7 +157,11 @@ class _Asker:
 
     def ask(self, condition: Condition) -> list[int]:
         """The UIDs that match, rising."""
-        return store.search(self._tx, self._account_id, self._mailbox_id, store.All((self.base, condition)))
+        try:
+            return store.search(self._tx, self._account_id, self._mailbox_id, store.All((self.base, condition)))
+        except ValueError:
+            # Too many terms for one query: no person's question (RFC 5530 §3).
+            raise Refusal("The search is too long", "LIMIT") from None
 
     def condition(self, key: Key) -> Condition | None:
         """The key as the store asks it; None where it cannot answer."""

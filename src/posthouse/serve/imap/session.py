@@ -116,9 +116,9 @@ class Session:
         """A unit of reading."""
         return await self.post.database.read(unit, quick=quick)
 
-    async def change(self, unit: Callable[[Transaction], T]) -> T:
-        """A unit of writing on this account; who waits for changes is told when it is durable."""
-        result = await self.post.database.write(unit)
+    async def change(self, unit: Callable[[Transaction], T], *, octets: int = 0) -> T:
+        """A unit of writing on this account, adding about so much mail; who waits is told when it is durable."""
+        result = await self.post.database.write(unit, octets=octets)
         self.post.hints.publish(account_topic(self.account_id))
         return result
 
