@@ -14,10 +14,12 @@ Notifications (`route.bounce`) go the same way, inside the transaction of whatev
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 
 from posthouse.mail.address import Address
+from posthouse.mail.compose import ComposeError
 from posthouse.mail.delivery import Delivery, State
 from posthouse.mail.envelope import Body, Envelope, RcptTo
 from posthouse.mail.headers import Octets
@@ -190,9 +192,15 @@ class Acceptance:
             reason = "nobody is to be told about a message from the null sender"
             return [Stamp(now, Step.DROPPED, {"reason": reason, "about": about})], []
         report_id = self.ids.next(now)
-        report = write_report(
-            original, mail_from, notices, hostname=self.hostname, now=now, report_id=to_text(report_id)
-        )
+        write = partial(
+            write_report, mail_from=mail_from, notices=notices, hostname=self.hostname, now=now,
+            report_id=to_text(report_id),
+        )  # fmt: skip
+        try:
+            report = write(original)
+        except ComposeError:
+            # Something in the message cannot be quoted. What has to be told is told without it.
+            report = write(replace(original, quote=b"", subject="", message_id=""))
         content = Content(
             self.ids.next(now), sha256(report.octets).digest(), len(report.octets), report.octets, None
         )

@@ -285,8 +285,8 @@ class Relay:
                 try:
                     await self._carry(destination, claim)
                 except Exception as error:
-                    # A fault of ours must not stop the post: the lease runs out, and it is tried again.
-                    self._observer.failed(f"relaying to {destination.domain}", error)
+                    # The result could not be stored. The post goes on; the lease runs out, and it is tried again.
+                    self._observer.failed(f"settling mail for {destination.domain}", error)
                 finally:
                     for delivery in claim.deliveries:
                         self._held.pop(delivery.delivery_id, None)
@@ -307,7 +307,13 @@ class Relay:
         for start in range(0, len(claim.deliveries), RECIPIENTS):
             deliveries = claim.deliveries[start : start + RECIPIENTS]
             began = asyncio.get_running_loop().time()
-            tried = await self._try(destination, claim, deliveries)
+            try:
+                tried = await self._try(destination, claim, deliveries)
+            except Exception as error:
+                # A fault of ours is a failed try like any other: it is seen, retried ever more seldom, and ends.
+                self._observer.failed(f"relaying to {destination.domain}", error)
+                tried = _Tried({}, set(), [])
+                self._all(tried, deliveries, Reply(451, "4.3.0", "Something went wrong here"))
             result = Result(
                 claim.message,
                 deliveries,
