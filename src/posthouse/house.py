@@ -1,27 +1,82 @@
-"""One running server: everything built from a `Config` inside the current event loop, and nothing shared with another.
+"""One running server: everything built from a `Config` in the current event loop, and nothing shared with another.
 
     async with House(config) as house:            # start() … stop()
         house.ports["smtp"]                       # the port really bound, also where the settings say 0
         await house.reload()                      # certificates again
 
-Two houses in one process (the demo has two, and so do tests) share nothing but code.
+Two houses in one process (the demo has two, and so do tests) share nothing but code. `Standing` keeps a house for a
+settings file: when the file changes, the next house takes over the sockets while the one before finishes its work.
 """
 
-from collections.abc import Mapping
+import asyncio
+import random
+import resource
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
+from pathlib import Path
 from socket import socket
 from types import TracebackType
 from typing import Self
 
-from posthouse.config import Config
-from posthouse.mail.instant import Clock
-from posthouse.serve.log import Logger
+import msgspec
+
+from posthouse.config import Config, ConfigError, Endpoint, load, read_credentials
+from posthouse.mail.delivery import Schedule
+from posthouse.mail.instant import Clock, Instant
+from posthouse.route.acceptance import Acceptance
+from posthouse.route.exchanges import Exchanges, RoutingSettings, SmarthostLogin, StaticRoute, TlsRule
+from posthouse.route.reception import Reception, ReceptionSettings
+from posthouse.route.relay import Relay, RelaySettings
+from posthouse.route.submission import Submission, SubmissionSettings
+from posthouse.serve import imap, pop3, tls
+from posthouse.serve.listener import Census, Door, Listener, open_sockets
+from posthouse.serve.log import Logger, logger
+from posthouse.serve.login import Login
+from posthouse.serve.metrics import SNAPSHOT_SECONDS, Metrics, SharedMetrics
+from posthouse.serve.recorder import Recorder
+from posthouse.serve.relay import CourierSettings, SmtpCourier
+from posthouse.serve.resolver import Resolver
+from posthouse.serve.supervisor import Occupancy, Plan, Supervisor
+from posthouse.store import queue
+from posthouse.store.blobs import Blobs
+from posthouse.store.database import StoreFault
+from posthouse.store.hints import Hints
+from posthouse.store.ids import Ids
+from posthouse.store.sqlite import SqliteDatabase, open_sqlite
+from posthouse.web.app import Site
+from posthouse.web.status import Service, Status
+from posthouse.wire.smtp.client import ClientSettings
+
+SWEEP_SECONDS = 300.0
+HEALTH_SECONDS = 5.0  # for a commit of nothing
+SETTLE_SECONDS = 15.0  # for the relay to put down what it knows, after the grace
+LONGEST_REST = 60.0  # before work that failed is begun again
+# Of the descriptors a process may have, what connections from outside may take: the rest is for files and the relay.
+DESCRIPTORS_SHARE = 0.75
+
+IMPLICIT_TLS = frozenset({"submissions", "imaps", "pop3s", "https"})
+_STARTTLS = frozenset({"smtp", "submission", "imap", "pop3"})
+
+
+def now() -> Instant:
+    return time.time_ns() // 1000
 
 
 class House:
-    """A server. After `start` these are there: `database`, `blobs`, `ids`, `hints`, `dns`, `login`, `metrics`, `log`,
-    `keyring`, `reception` and `submission` (the desks), `relay`."""
+    """A server. After `start`, and until `stop`, its parts are there by name; the tests and the lab reach for them."""
 
     ports: dict[str, int]
+    database: SqliteDatabase
+    blobs: Blobs
+    hints: Hints
+    dns: Resolver
+    keyring: tls.Keyring
+    login: Login
+    reception: Reception
+    submission: Submission
+    relay: Relay
 
     def __init__(
         self,
@@ -29,19 +84,79 @@ class House:
         *,
         sockets: Mapping[str, list[socket]] | None = None,
         log: Logger | None = None,
-        clock: Clock | None = None,
+        clock: Clock = now,
+        process: int = 0,
+        occupied: bool = False,
+        predecessor: "House | None" = None,
     ) -> None:
-        """`sockets`: already bound and listening, by service, given by the supervisor; else bound by `start`."""
+        """`sockets`: already bound and listening, by service; else they are bound by `start`. They belong to the house.
+
+        `process` counts from 0 where several processes serve together. `occupied`: whoever called has locked the data
+        folder. `predecessor`: a house on the same data in this process, still at work, from which this one takes over.
+        """
         self.config = config
+        self.clock = clock
+        self.log = (log or logger(config.log.format, config.log.level)).bind(host=config.hostname)
+        self.process = process
+        self.ids: Ids = predecessor.ids if predecessor else Ids(process)
+        self.metrics: Metrics = predecessor.metrics if predecessor else Metrics()
+        self.began = time.monotonic()
+        self.relay_over = asyncio.Event()
+        self.ports = {}
+        self.listeners: list[Listener] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self.unwell: set[str] = set()
+        self._sockets = dict(sockets) if sockets is not None else None
+        self._occupied = occupied
+        self._occupancy: Occupancy | None = None
+        self._predecessor = predecessor
+        self._relaying = False
+        self._courier: SmtpCourier | None = None
 
     async def start(self) -> None:
-        """Open the store, bind and listen. Errors are raised and leave nothing open behind them."""
+        """Open the store, bind and listen. Errors are raised and leave nothing open behind them.
+
+        OSError, TlsError, StoreFault, ListenError, ServeError or ConfigError, each with one clear line.
+        """
+        try:
+            await self._open()
+        except BaseException:
+            await self.stop(0)
+            raise
 
     async def stop(self, grace: float | None = None) -> None:
         """Accept no more, let transactions end for `grace` seconds (default: run.grace), give leases back, close."""
+        if grace is None:
+            grace = self.config.run.grace.seconds
+        for listener in self.listeners:
+            listener.stop()
+        for listening in (self._sockets or {}).values():
+            for each in listening:
+                each.close()
+        leaving: list[Awaitable[None]] = [listener.drain(grace) for listener in self.listeners]
+        if self._relaying:
+            leaving.append(self.relay.drain(grace))
+        await asyncio.gather(*leaving)
+        if self._relaying:
+            # It still stores results and gives leases back.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    await self.relay_over.wait()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()
+        self.relay_over.set()
+        await self._close()
 
-    async def reload(self, config: Config | None = None) -> None:
-        """Certificates are read again; of `config` those settings are taken that need no new socket or process."""
+    async def reload(self) -> None:
+        """Read the certificate again; a broken one is logged, and the old one stays in service."""
+        try:
+            self.keyring.reload()
+        except tls.TlsError as error:
+            self.log.error("certificate not reloaded", reason=str(error))
+        else:
+            self.log.info("certificate reloaded", expires=self.keyring.expires.date().isoformat())
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -51,3 +166,359 @@ class House:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    async def _open(self) -> None:
+        config = self.config
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._occupied:
+            self._occupancy = Occupancy(config.data_dir)
+        if not type(asyncio.get_running_loop()).__module__.startswith("uvloop"):
+            tls.small_buffers()
+        self.keyring = tls.Keyring(config.hostname, config.tls.certificate, config.tls.key, config.data_dir)
+        if self.keyring.self_made:
+            self.log.warning("self-made certificate: tls.certificate and tls.key name a real one")
+        self.database = open_sqlite(config.database_file)
+        self.hints = Hints(config.hints_folder)
+        await self.hints.start()
+        self.blobs = Blobs(config.blobs_folder, self.database, self.ids, self.clock)
+        self.dns = _resolver(config, self.metrics)
+        doorkeeper = self._predecessor.login.doorkeeper if self._predecessor else None
+        self.login = Login(self.database, self.metrics, doorkeeper=doorkeeper)
+        recorder = Recorder(self.log, self.metrics)
+        acceptance = Acceptance(
+            self.database, self.blobs, self.ids, self.hints, self.clock, config.hostname, recorder
+        )
+        size = config.limits.message_size
+        self.reception = Reception(acceptance, ReceptionSettings(size_limit=size))
+        self.submission = Submission(
+            acceptance, SubmissionSettings(size_limit=size, show_client=config.submission.show_client)
+        )
+        helo = config.relay.helo or config.hostname
+        trust = tls.verified(config.relay.ca_file)
+        self._courier = SmtpCourier(CourierSettings(ClientSettings(helo)), self.clock, trust)
+        exchanges = Exchanges(self.dns, _routing(config), random.shuffle)
+        owner = f"{config.hostname}/{self.process}"
+        self.relay = Relay(
+            acceptance, exchanges, self._courier, owner, random.random, _relay_settings(config), recorder
+        )
+        self._listen()
+        self._work()
+        for listener in self.listeners:
+            listener.start()
+            self.log.info("listening", service=listener.service, port=listener.port)
+
+    def _listen(self) -> None:
+        """A listener for every service that has a door and a place."""
+        config = self.config
+        if self._sockets is None:
+            self._sockets = {}
+            for service, places in config.listen.all().items():
+                self._sockets[service] = open_sockets([(place.host, place.port) for place in places])
+        doors = self._doors()
+        limits = config.limits
+        total = min(limits.connections, int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * DESCRIPTORS_SHARE))
+        census = Census(limits.connections_per_address, limits.connections_per_network, total)
+        for service, listening in self._sockets.items():
+            if service not in doors:
+                continue
+            listener = Listener(
+                service,
+                listening,
+                doors[service],
+                census,
+                metrics=self.metrics,
+                tls=_context_of(self.keyring, service) if service in IMPLICIT_TLS else None,
+                refusal=_refusal(service, config.hostname),
+            )
+            self.listeners.append(listener)
+            self.ports[service] = listener.port
+        self._sockets = {}
+
+    def _doors(self) -> dict[str, Door]:
+        config = self.config
+        imap_post = imap.Post(
+            config.hostname, self.database, self.blobs, self.ids, self.hints, self.clock, self.login, self.keyring,
+            self.log, config.limits.message_size,
+        )
+        pop3_post = pop3.Post(
+            config.hostname, self.database, self.blobs, self.hints, self.login, self.keyring,
+            config.data_dir / "locks", self.log,
+        )
+        site = Site(
+            config.hostname,
+            _Facts(self),
+            [ip_network(network) for network in config.web.metrics_from],
+            failed=lambda error: self.log.error("page failed", exc_info=error),
+        )
+        return {
+            **dict.fromkeys(("imap", "imaps"), imap.door(imap_post)),
+            **dict.fromkeys(("pop3", "pop3s"), pop3.door(pop3_post)),
+            **dict.fromkeys(("http", "https"), site.door),
+        }
+
+    def _work(self) -> None:
+        """What goes on beside the connections, for as long as the house stands."""
+        shared = None
+        if self.config.run.processes > 1:
+            folder = self.config.data_dir / "run"
+            folder.mkdir(mode=0o700, exist_ok=True)
+            shared = SharedMetrics(self.metrics, folder, self.process)
+        self.shared_metrics = shared
+        work: dict[str, Callable[[], Awaitable[None]]] = {
+            "relay": self._relay,
+            "sweep": self._sweep,
+            "counts": self._counts,
+        }
+        self.tasks = [asyncio.create_task(self._keep(name, doing), name=name) for name, doing in work.items()]
+
+    async def _keep(self, name: str, doing: Callable[[], Awaitable[None]]) -> None:
+        """Do it; where it fails, say so, rest, and begin again."""
+        rest = 1.0
+        while True:
+            began = time.monotonic()
+            try:
+                await doing()
+                return
+            except Exception as error:
+                self.unwell.add(name)
+                self.log.error("work failed and will begin again", work=name, after=rest, exc_info=error)
+            rest = 1.0 if time.monotonic() - began > LONGEST_REST else min(LONGEST_REST, rest * 2)
+            await asyncio.sleep(rest)
+            self.unwell.discard(name)
+
+    async def _relay(self) -> None:
+        if self._predecessor is not None:
+            # Both carry one name in the store: the leases of the one before must not be taken for those of a dead one.
+            await self._predecessor.relay_over.wait()
+            self._predecessor = None
+        self._relaying = True
+        try:
+            await self.relay.run()
+            self.relay_over.set()
+        finally:
+            self._relaying = False
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS * (0.75 + random.random() / 2))
+            await self.blobs.sweep(self.clock())
+
+    async def _counts(self) -> None:
+        """Numbers that are read rather than counted, and the snapshot for the other processes."""
+        while True:
+            if self.process == 0:
+                depth = await self.database.read(queue.depth)
+                for state in ("waiting", "claimed", "held"):
+                    self.metrics.queue.labels(state).set(getattr(depth, state))
+            if self.shared_metrics is not None:
+                await asyncio.to_thread(self.shared_metrics.save)
+            await asyncio.sleep(SNAPSHOT_SECONDS)
+
+    async def _close(self) -> None:
+        """Everything that was opened, the last first; more than once is harmless."""
+        if self._courier is not None:
+            await self._courier.close()
+        if hasattr(self, "login"):
+            self.login.close()
+        for name in ("dns", "hints", "database"):
+            part = getattr(self, name, None)
+            if part is not None:
+                await part.close()
+        if self._occupancy is not None:
+            self._occupancy.release()
+            self._occupancy = None
+
+
+def _context_of(keyring: tls.Keyring, service: str) -> Callable[[], tls.ServerContext]:
+    return lambda: keyring.server(service)
+
+
+def _refusal(service: str, hostname: str) -> bytes:
+    """What a client reads whose address holds too many connections."""
+    words = "Too many connections from your address, close some or log in with them"
+    if service in ("smtp", "submission"):
+        return f"421 4.7.0 {hostname} {words}\r\n".encode()
+    if service == "imap":
+        return f"* BYE {words}\r\n".encode()
+    if service == "pop3":
+        return f"-ERR [SYS/TEMP] {words}\r\n".encode()
+    if service == "http":
+        return b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    return b""
+
+
+def _resolver(config: Config, metrics: Metrics) -> Resolver:
+    return Resolver(
+        [(server.host, server.port) for server in config.dns.servers],
+        timeout=config.dns.timeout.seconds,
+        trust_ad=config.dns.trust_ad,
+        counted=lambda kind, result: metrics.dns.labels(kind, result).inc(),
+    )
+
+
+def _relay_settings(config: Config) -> RelaySettings:
+    settings = config.queue
+    schedule = Schedule(tuple(settings.gaps), settings.delay_notice, settings.expire)
+    return RelaySettings(settings.concurrency, settings.per_destination, schedule)
+
+
+def _routing(config: Config) -> RoutingSettings:
+    logins = read_credentials(config.relay.credentials_file) if config.relay.credentials_file else {}
+    own_ips = {place.host for places in config.listen.all().values() for place in places if _is_own(place)}
+    return RoutingSettings(
+        own_names=frozenset({config.hostname}),
+        own_ips=frozenset(own_ips),
+        routes={domain.lower(): _route(place, logins) for domain, place in config.relay.routes.items()},
+        allow_private=config.relay.private_networks,
+        port=config.relay.port,
+    )
+
+
+def _route(place: Endpoint, logins: Mapping[str, tuple[str, str]]) -> StaticRoute:
+    login = logins.get(place.host.lower())
+    return StaticRoute(
+        place.host,
+        place.port,
+        # A password goes nowhere but to a host that has proved its name.
+        TlsRule.REQUIRED if login else TlsRule.OPPORTUNISTIC,
+        # RFC 8314 §7.3
+        implicit_tls=place.port == 465,
+        login=SmarthostLogin(*login) if login else None,
+    )
+
+
+def _is_own(place: Endpoint) -> bool:
+    """An address that leads to this host alone; loopback leads to every one, in a laboratory too."""
+    return place.host != "*" and not ip_address(place.host).is_loopback
+
+
+class _Facts:
+    """What the pages ask, answered from a house."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def status(self) -> Status:
+        house = self._house
+        names = {"smtp": "Mail from other servers", "submission": "Sending mail", "imap": "Reading mail (IMAP)",
+                 "pop3": "Fetching mail (POP3)", "http": "This page"}
+        services = [
+            Service(
+                names[service.removesuffix("s") if service in IMPLICIT_TLS else service],
+                (port,),
+                "TLS" if service in IMPLICIT_TLS else "STARTTLS" if service in _STARTTLS else "unencrypted",
+            )
+            for service, port in house.ports.items()
+        ]
+        healthy = not house.unwell and await self._can_commit()
+        depth: dict[str, int] = {}
+        if healthy:
+            with suppress(StoreFault):
+                found = await house.database.read(queue.depth)
+                depth = {"waiting": found.waiting, "under way": found.claimed, "held": found.held}
+        return Status(
+            tuple(services), time.monotonic() - house.began, healthy, depth, house.listeners[0].census.open
+        )
+
+    async def metrics(self) -> bytes:
+        shared = self._house.shared_metrics
+        return await asyncio.to_thread(shared.text) if shared is not None else self._house.metrics.text()
+
+    async def _can_commit(self) -> bool:
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await self._house.database.write(lambda tx: None)
+        except (StoreFault, TimeoutError):
+            return False
+        return True
+
+
+def plan(config: Config) -> Plan:
+    """What the supervisor has to do for these settings."""
+    places = {
+        service: tuple((place.host, place.port) for place in found) for service, found in config.listen.all().items()
+    }
+    return Plan(
+        places, config.data_dir, config.run.user, config.run.group, config.run.processes, config.run.loop,
+        config.run.grace.seconds,
+    )
+
+
+class Standing:
+    """Keeps a house standing for a settings file; the supervisor's `Server`.
+
+    A reload with the same settings reads the certificate again. With other settings a new house begins on the same
+    sockets; the one before accepts no more, ends its conversations and is gone after the grace.
+    """
+
+    def __init__(
+        self, path: Path, config: Config, bound: Mapping[str, list[socket]], process: int, log: Logger
+    ) -> None:
+        self._path = path
+        self._config = config
+        self._bound = bound
+        self._process = process
+        self._log = log
+        self._house: House | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        self._house = await self._begin(self._config, self._log)
+
+    async def stop(self, grace: float | None = None) -> None:
+        for listening in self._bound.values():
+            for each in listening:
+                each.close()
+        if self._house is not None:
+            await self._house.stop(grace)
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=grace)
+
+    async def reload(self) -> None:
+        try:
+            config = self._readable(load(self._path))
+        except ConfigError as error:
+            self._log.error("settings not reloaded", reason=str(error))
+            return
+        old = self._house
+        if old is None:
+            return
+        if config == self._config:
+            await old.reload()
+            return
+        try:
+            new = await self._begin(config, logger(config.log.format, config.log.level))
+        except Exception as error:
+            self._log.error("settings not reloaded", exc_info=error)
+            return
+        self._config, self._house = config, new
+        task = asyncio.create_task(old.stop())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+        new.log.info("settings reloaded")
+
+    def _readable(self, config: Config) -> Config:
+        """The new settings with the old ones where a restart would be needed."""
+        old = self._config
+        for name in ("listen", "run", "data_dir"):
+            if getattr(config, name) != getattr(old, name):
+                self._log.warning("needs a restart, the old setting stays", setting=name)
+        return msgspec.structs.replace(config, listen=old.listen, run=old.run, data_dir=old.data_dir)
+
+    async def _begin(self, config: Config, log: Logger) -> House:
+        doubles = {service: [each.dup() for each in listening] for service, listening in self._bound.items()}
+        house = House(
+            config, sockets=doubles, log=log, process=self._process, occupied=True, predecessor=self._house
+        )
+        await house.start()
+        return house
+
+
+def serve(path: Path, config: Config | None = None, log: Logger | None = None) -> int:
+    """Run the server that a settings file describes until a signal ends it; gives the exit code.
+
+    ConfigError, ServeError, ListenError, TlsError or StoreFault, with one clear line, where it cannot begin.
+    """
+    config = config or load(path)
+    log = log or logger(config.log.format, config.log.level)
+    return Supervisor(plan(config), lambda bound, process: Standing(path, config, bound, process, log), log).run()

@@ -141,12 +141,14 @@ class Login:
         *,
         clock: Callable[[], float] = time.monotonic,
         cores: int | None = None,
+        doorkeeper: Doorkeeper | None = None,
     ) -> None:
-        """`clock` in seconds, for failures and what is remembered; it never steps back."""
+        """`clock` in seconds, for failures and what is remembered; it never steps back. `doorkeeper`: whose memory of
+        failures goes on, where this takes over from another."""
         self._database = database
         self._metrics = metrics
         self._clock = clock
-        self._doorkeeper = Doorkeeper()
+        self.doorkeeper = doorkeeper or Doorkeeper()
         self._threads = ThreadPoolExecutor(cores or os.cpu_count() or 1, thread_name_prefix="login")
         self._in_line = 0
         self._key = secrets.token_bytes(32)
@@ -256,7 +258,7 @@ class Login:
 
     async def _admitted(self, name: str, peer: Peer) -> bool:
         """Waits as long as the failures so far ask for; False where the network has had too many."""
-        seconds = self._doorkeeper.wait(_key_of(name), peer.ip, self._clock())
+        seconds = self.doorkeeper.wait(_key_of(name), peer.ip, self._clock())
         if seconds is None:
             return False
         if seconds:
@@ -264,11 +266,11 @@ class Login:
         return True
 
     def _failure(self, name: str, peer: Peer) -> LoginFailure:
-        self._doorkeeper.failed(_key_of(name), peer.ip, self._clock())
+        self.doorkeeper.failed(_key_of(name), peer.ip, self._clock())
         return _REFUSED
 
     def _success(self, name: str, account: directory.Account, mechanism: str, peer: Peer) -> Account:
-        self._doorkeeper.succeeded(_key_of(name), peer.ip, self._clock())
+        self.doorkeeper.succeeded(_key_of(name), peer.ip, self._clock())
         return Account(account.account_id, account.address, mechanism)
 
     async def _find(self, name: str) -> _Found | None:

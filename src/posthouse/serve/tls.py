@@ -66,7 +66,7 @@ class Keyring:
         self.reload()
 
     def server(self, service: str) -> ServerContext:
-        """The context of a service (`smtp`, `imap`, …) as of the last good load; TLS and STARTTLS of one share it."""
+        """The context of a service (`smtp`, `imap`, `imaps`, …) as of the last good load."""
         context = self._contexts.get(service)
         if context is None:
             context = self._contexts[service] = self._context(service)

@@ -1,0 +1,39 @@
+"""Turns what happened to messages into log lines and counts: the house's `Observer`.
+
+One line for each acceptance and for each try of the relay, made from the stamps of the journey. Nothing is told here
+that the journey does not hold.
+"""
+
+from collections.abc import Sequence
+
+from posthouse.mail.journey import Stamp, Step
+from posthouse.serve.log import Logger, summary
+from posthouse.serve.metrics import Metrics
+
+_TRIES = {Step.RELAYED, Step.ATTEMPT}
+_ENDS = {Step.FAILED, Step.EXPIRED, Step.BOUNCED}
+
+
+class Recorder:
+    """Keeps `posthouse.route.observer.Observer`."""
+
+    def __init__(self, log: Logger, metrics: Metrics) -> None:
+        self._log = log
+        self._metrics = metrics
+        self._accepted = metrics.accepted.labels
+
+    def happened(self, event: str, queue_id: str, stamps: Sequence[Stamp]) -> None:
+        if event == "accepted":
+            told = summary(stamps)
+            self._accepted(told.get("service", "local")).inc()
+            self._log.info(event, id=queue_id, **told)
+            return
+        for stamp in stamps:
+            if stamp.step in _TRIES:
+                self._metrics.attempts.labels(stamp.facts.get("outcome")).inc()
+                self._log.info(event, id=queue_id, **stamp.facts)
+            elif stamp.step in _ENDS:
+                self._log.info(stamp.step.value, id=queue_id, **stamp.facts)
+
+    def failed(self, doing: str, error: BaseException) -> None:
+        self._log.error("failed", doing=doing, exc_info=error)
