@@ -38,6 +38,7 @@ class Server:
         assert done.code == 1, done
         assert done.err.count("\n") == 1
         assert not done.out
+        assert "unexpected" not in done.err
         return done.err
 
     def password_is(self, address: str, password: str) -> bool:

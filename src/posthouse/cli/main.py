@@ -153,8 +153,12 @@ def _words(error: Exception) -> tuple[str, int]:
     for module, name in (
         ("posthouse.config", "ConfigError"),
         ("posthouse.store.database", "StoreFault"),
+        ("posthouse.store.directory", "DirectoryError"),
+        ("posthouse.store.credentials", "PasswordError"),
         ("posthouse.mail.address", "AddressError"),
-        ("posthouse.lab.zone", "ZoneError"),
+        ("posthouse.serve.listener", "ListenError"),
+        ("posthouse.serve.supervisor", "ServeError"),
+        ("posthouse.serve.tls", "TlsError"),
     ):
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):

@@ -1,20 +1,11 @@
 """`posthouse serve`: run the server in the foreground until a signal ends it."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from posthouse.cli.office import settings
-from posthouse.cli.terminal import Complaint, config_option, json_option
-
-if TYPE_CHECKING:
-    from socket import socket
-
-    from posthouse.config import Config
-    from posthouse.serve.log import Logger
-    from posthouse.serve.supervisor import Plan, Server
+from posthouse.cli.terminal import config_option, json_option
+from posthouse.config import find_config, load
 
 
 @click.command("serve")
@@ -24,10 +15,17 @@ def serve_command(config_path: Path | None, as_json: bool) -> int:
     """Run the server: all listeners of the settings, the queue, and the pages.
 
     SIGTERM and Ctrl-C end it after what is under way; SIGHUP reads certificates and settings again. Logs go to
-    standard error; --json makes them JSON whatever the settings say.
+    standard error; --json makes each line a JSON object, whatever the settings say.
 
     \b
     posthouse serve
     posthouse serve --config /etc/posthouse/posthouse.toml
     """
-    return 0
+    path = find_config(config_path)
+    config = load(path)
+    # Not before the settings are known to be good: this is most of the program.
+    from posthouse.house import serve
+    from posthouse.serve.log import logger
+
+    log = logger("json" if as_json else config.log.format, config.log.level)
+    return serve(path, config, log)
