@@ -28,26 +28,30 @@ _ROOM = frozenset((_FULL, _WRITE, _TRUNCATE, _SHMOPEN, _SHMSIZE, _SHMMAP))
 
 
 class SqliteTransaction:
-    """The `Transaction` of a connection; the same object serves all its units, one after another."""
+    """The `Transaction` of a connection; the same object serves all its units, one after another.
 
-    __slots__ = ("_connection", "_texts")
+    All goes through one cursor, so that a statement somebody has not read to its end is reset by the next one,
+    at the latest by the COMMIT.
+    """
+
+    __slots__ = ("_cursor", "_texts")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self._cursor = connection.cursor()
         self._texts = Texts()
 
     def execute(self, sql: str, *values: Value | list[int] | list[str]) -> int:
-        return self._connection.execute(self._texts[sql], values).rowcount
+        return self._cursor.execute(self._texts[sql], values).rowcount
 
     def many(self, sql: str, rows: Iterable[Sequence[Value]]) -> int:
-        return self._connection.executemany(self._texts[sql], rows).rowcount
+        return self._cursor.executemany(self._texts[sql], rows).rowcount
 
     def one(self, sql: str, *values: Value | list[int] | list[str]) -> Row | None:
-        row: Row | None = self._connection.execute(self._texts[sql], values).fetchone()
+        row: Row | None = self._cursor.execute(self._texts[sql], values).fetchone()
         return row
 
     def all(self, sql: str, *values: Value | list[int] | list[str]) -> list[Row]:
-        return self._connection.execute(self._texts[sql], values).fetchall()
+        return self._cursor.execute(self._texts[sql], values).fetchall()
 
 
 def connect(path: Path, *, cache: int, writing: bool) -> sqlite3.Connection:
@@ -83,14 +87,14 @@ def _contains(text: str, needle: str) -> bool:
     return needle in text.casefold()
 
 
-def within(connection: sqlite3.Connection, tx: SqliteTransaction, unit: Callable[[Transaction], T]) -> T:
+def within(tx: SqliteTransaction, unit: Callable[[Transaction], T]) -> T:
     """Runs a reading unit on one snapshot. Raises what it raises, `StoreFault` for errors of the file."""
     try:
-        connection.execute("BEGIN")
+        tx.execute("BEGIN")
         try:
             return unit(tx)
         finally:
-            connection.execute("COMMIT")
+            tx.execute("COMMIT")
     except sqlite3.Error as error:
         fault = fault_of(error)
         if fault is None:

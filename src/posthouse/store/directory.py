@@ -7,6 +7,7 @@ itself an account or alias.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from posthouse.mail.address import Address, AddressError
 from posthouse.mail.instant import Instant
@@ -25,8 +26,7 @@ class DirectoryError(ValueError):
     """A change that cannot be made; the text is a sentence for the admin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """One who can log in. `quota` in octets, None without limit; `octets` is what the mailboxes hold now.
 
     A suspended account cannot log in or submit; its mail is still received.
@@ -49,8 +49,7 @@ class Alias:
     targets: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One account that gets the message. `detail` is the tag after the separator, None without one."""
 
     account_id: int
@@ -162,6 +161,12 @@ def resolve(tx: Transaction, address: Address, *, size: int = 0, separator: str 
         if row is None:
             return Unknown(("there is no local domain",))
         address = Address(address.local_part, row[0])
+    row = tx.one(_BY_ADDRESS, address.domain, address.key)
+    if row is not None:
+        account = _account(row)
+        if account.quota is None or account.octets + size <= account.quota:
+            return Local((Target(account.account_id, account.address, None),), (), ())
+        return Full(account.address)
     walk = _Walk(tx, separator, size)
     if not walk.visit(address, 0):
         return NotOurs()

@@ -7,6 +7,7 @@ the same for an empty mailbox and for one of 500,000 messages.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 from unicodedata import normalize
 
 from posthouse.mail.instant import SECOND, Instant
@@ -40,8 +41,7 @@ class SpecialUse(StrEnum):
     TRASH = "trash"
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(NamedTuple):
     """One mailbox as it stands. `modseq` is the highest of its messages and removals; `octets` the sum of sizes.
 
     `recent_from` is the first UID no session has been told about as \\Recent (see `take_recent`).
@@ -105,6 +105,7 @@ _TAKE_RECENT = "UPDATE mailboxes SET recent_from = uidnext WHERE account_id = $1
 _QUOTA = "SELECT octets, quota FROM accounts WHERE account_id = $1"
 _MODSEQ = "SELECT modseq FROM accounts WHERE account_id = $1"
 
+_USES = {use.value: use for use in SpecialUse}
 _STANDARD = (
     (INBOX, SpecialUse.INBOX),
     ("Drafts", SpecialUse.DRAFTS),
@@ -273,7 +274,7 @@ def modseq(tx: Transaction, account_id: int) -> int:
 def _mailbox(row: Row) -> Mailbox:
     account_id, mailbox_id, name, use, uidvalidity, uidnext, highest, subscribed, *counts = row
     return Mailbox(
-        account_id, mailbox_id, name, SpecialUse(use), uidvalidity, uidnext, highest, bool(subscribed), *counts
+        account_id, mailbox_id, name, _USES[use], uidvalidity, uidnext, highest, bool(subscribed), *counts
     )
 
 

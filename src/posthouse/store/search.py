@@ -112,8 +112,13 @@ _COLUMNS = {
 } | {"references": "m.refs"}
 
 
-def search(tx: Transaction, account_id: int, mailbox_id: int, condition: Condition) -> list[int]:
-    """UIDs of the messages that match, rising. ValueError for a tree too deep or too large, or an odd column."""
+def search(
+    tx: Transaction, account_id: int, mailbox_id: int, condition: Condition, *, limit: int | None = None
+) -> list[int]:
+    """UIDs of the messages that match, rising, the first `limit` where given.
+
+    ValueError for a tree too deep or too large, or an odd column.
+    """
     query = _Query([account_id, mailbox_id])
     where = query.where(condition, 0)
     join = " JOIN messages m ON m.account_id = p.account_id AND m.message_key = p.message_key" if query.joins else ""
@@ -122,6 +127,9 @@ def search(tx: Transaction, account_id: int, mailbox_id: int, condition: Conditi
         f"SELECT p.uid FROM placements p{join}"  # noqa: S608
         f" WHERE p.account_id = $1 AND p.mailbox_id = $2 AND {where} ORDER BY p.uid"
     )
+    if limit is not None:
+        query.values.append(limit)
+        sql += f" LIMIT ${len(query.values)}"
     return [row[0] for row in tx.all(sql, *query.values)]
 
 

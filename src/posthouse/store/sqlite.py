@@ -110,7 +110,7 @@ class Reader:
 
     def run(self, unit: Callable[[Transaction], T]) -> T:
         """The unit's result on one snapshot; `StoreFault` where the file cannot be read."""
-        return within(self._connection, self._tx, unit)
+        return within(self._tx, unit)
 
     def close(self) -> None:
         self._connection.close()

@@ -149,10 +149,10 @@ class Writer:
 
     def _bare(self, job: Job, jobs: list[Job]) -> list[Outcome]:
         """Runs `job` and whatever else waits, without savepoints; raises `_Spoilt` when that does not do."""
-        connection, waiting = self._connection, self.waiting
+        connection, tx, waiting = self._connection, self._tx, self.waiting
         outcomes: list[Outcome] = []
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            tx.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             jobs.append(job)
             return self._failed(jobs, error)
@@ -180,27 +180,27 @@ class Writer:
 
     def _guarded(self, jobs: list[Job]) -> list[Outcome]:
         """Runs all jobs in one transaction again, each within its savepoint."""
-        connection = self._connection
+        connection, tx = self._connection, self._tx
         outcomes: list[Outcome] = []
         try:
-            connection.execute("BEGIN IMMEDIATE")
+            tx.execute("BEGIN IMMEDIATE")
             for job in jobs:
-                connection.execute("SAVEPOINT unit")
+                tx.execute("SAVEPOINT unit")
                 try:
                     outcomes.append(self._outcome(job))
                 except BaseException as error:
                     if not connection.in_transaction or _is_fault(error):
                         raise
-                    connection.execute("ROLLBACK TO unit")
+                    tx.execute("ROLLBACK TO unit")
                     outcomes.append(Outcome(job.waiter, None, error))
-                connection.execute("RELEASE unit")
+                tx.execute("RELEASE unit")
         except sqlite3.Error as error:
             return self._alone_or_failed(jobs, error)
         return self._commit(jobs, outcomes)
 
     def _commit(self, jobs: list[Job], outcomes: list[Outcome]) -> list[Outcome]:
         try:
-            self._connection.execute("COMMIT")
+            self._tx.execute("COMMIT")
         except sqlite3.Error as error:
             return self._alone_or_failed(jobs, error)
         return outcomes
