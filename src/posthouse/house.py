@@ -415,7 +415,7 @@ class _Facts:
         if healthy:
             with suppress(StoreFault):
                 found = await house.database.read(queue.depth)
-                depth = {"waiting": found.waiting, "under way": found.claimed, "held": found.held}
+                depth = {"waiting to leave": found.waiting, "leaving now": found.claimed, "held": found.held}
         return Status(
             tuple(services), time.monotonic() - house.began, healthy, depth, house.listeners[0].census.open
         )

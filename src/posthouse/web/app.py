@@ -134,12 +134,8 @@ class _Wrapped:
         self._failed = failed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
         async def send_with_fields(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
                 now = formatdate(usegmt=True).encode()
                 message = {**message, "headers": [*message.get("headers", ()), *_FIELDS, (b"date", now)]}
             await send(message)
@@ -151,9 +147,8 @@ class _Wrapped:
         try:
             await app(scope, receive, send_with_fields)
         except Exception as error:
+            # Starlette has answered 500 in plain words already.
             self._failed(error)
-            if not started:
-                await PlainTextResponse("Internal Server Error\n", 500)(scope, receive, send_with_fields)
 
 
 def _is_ours(scope: Scope, names: frozenset[str]) -> bool:
