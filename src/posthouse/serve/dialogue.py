@@ -24,8 +24,8 @@ EventT = TypeVar("EventT", covariant=True)
 class Engine(Protocol[EventT]):
     """The part of a protocol engine that any door drives."""
 
-    closed: bool
-
+    @property
+    def closed(self) -> bool: ...
     @property
     def patience(self) -> float: ...
     @property
@@ -67,6 +67,14 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
     def leave(self) -> None:
         """The house closes: say so through the engine. Called only while the client's next command is awaited."""
 
+    def may_leave(self) -> bool:
+        """Whether nothing is under way that has to come to its end, though the house closes or the client is gone."""
+        return True
+
+    def overdue(self) -> bool:
+        """Whether the client has stayed too long for what it does. Asked now and then while it is waited for."""
+        return False
+
     @property
     def binding(self) -> bytes | None:
         """The channel binding of the TLS connection (`tls.binding`)."""
@@ -79,12 +87,19 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
             event = engine.next_event()
             if event is not None:
                 return event
-            await self.send()
+            # As `send`, which is not called to save time: this runs for every flight of commands.
+            out = engine.take()
+            if out and self._transport is not None:
+                self._transport.write(out)
+            if self._writable is not None:
+                await self._writable
             if engine.closed or self._ended:
                 return None
-            if self._draining:
+            if self._draining and self.may_leave():
                 self.leave()
                 return None
+            if not engine.unread:
+                self._heard = self._loop.time()
             if not self._reading and self._transport is not None:
                 self._reading = True
                 self._transport.resume_reading()
@@ -123,7 +138,9 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
         self._task = self._loop.create_task(self._run())
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self._loop.time()
+        # The rest of a line that has begun does not count: who sends an octet a minute is as late as who is silent.
+        if not self._engine.unread:
+            self._heard = self._loop.time()
         self._engine.feed(data)
         if self._waiter is not None:
             self._wake()
@@ -134,15 +151,17 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
     def eof_received(self) -> bool | None:
         self._ended = True
         self._wake()
-        return True  # what was asked for is still answered; the task closes
+        # What was asked for is still answered, and then the task closes; TLS knows no half-closed connections.
+        return self.tls is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = True
         self._transport = None
         if self._timer is not None:
             self._timer.cancel()
-        if self._task is not None:
+        if self._task is not None and self.may_leave():
             self._task.cancel()
+        self._wake()
         self.resume_writing()
         self.visit.over()
 
@@ -172,7 +191,7 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
         now = self._loop.time()
         left = self._heard + self._engine.patience - now
         idle = self._waiter is not None or self._writable is not None
-        if left > 0 or not idle:
+        if not idle or (left > 0 and not self.overdue()):
             self._timer = self._loop.call_later(max(left, 1.0), self._look)
             return
         if self._writable is None:
