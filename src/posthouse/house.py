@@ -26,11 +26,12 @@ from posthouse.config import Config, ConfigError, Endpoint, load, read_credentia
 from posthouse.mail.delivery import Schedule
 from posthouse.mail.instant import Clock, Instant
 from posthouse.route.acceptance import Acceptance
+from posthouse.route.desk import MailDesk
 from posthouse.route.exchanges import Exchanges, RoutingSettings, SmarthostLogin, StaticRoute, TlsRule
 from posthouse.route.reception import Reception, ReceptionSettings
 from posthouse.route.relay import Relay, RelaySettings
 from posthouse.route.submission import Submission, SubmissionSettings
-from posthouse.serve import imap, pop3, tls
+from posthouse.serve import imap, pop3, smtp, tls
 from posthouse.serve.listener import Census, Door, Listener, open_sockets
 from posthouse.serve.log import Logger, logger
 from posthouse.serve.login import Login
@@ -214,13 +215,11 @@ class House:
             self._sockets = {}
             for service, places in config.listen.all().items():
                 self._sockets[service] = open_sockets([(place.host, place.port) for place in places])
-        doors = self._doors()
+        doors = _doors(self)
         limits = config.limits
         total = min(limits.connections, int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * DESCRIPTORS_SHARE))
         census = Census(limits.connections_per_address, limits.connections_per_network, total)
         for service, listening in self._sockets.items():
-            if service not in doors:
-                continue
             listener = Listener(
                 service,
                 listening,
@@ -233,28 +232,6 @@ class House:
             self.listeners.append(listener)
             self.ports[service] = listener.port
         self._sockets = {}
-
-    def _doors(self) -> dict[str, Door]:
-        config = self.config
-        imap_post = imap.Post(
-            config.hostname, self.database, self.blobs, self.ids, self.hints, self.clock, self.login, self.keyring,
-            self.log, config.limits.message_size,
-        )
-        pop3_post = pop3.Post(
-            config.hostname, self.database, self.blobs, self.hints, self.login, self.keyring,
-            config.data_dir / "locks", self.log,
-        )
-        site = Site(
-            config.hostname,
-            _Facts(self),
-            [ip_network(network) for network in config.web.metrics_from],
-            failed=lambda error: self.log.error("page failed", exc_info=error),
-        )
-        return {
-            **dict.fromkeys(("imap", "imaps"), imap.door(imap_post)),
-            **dict.fromkeys(("pop3", "pop3s"), pop3.door(pop3_post)),
-            **dict.fromkeys(("http", "https"), site.door),
-        }
 
     def _work(self) -> None:
         """What goes on beside the connections, for as long as the house stands."""
@@ -269,22 +246,7 @@ class House:
             "sweep": self._sweep,
             "counts": self._counts,
         }
-        self.tasks = [asyncio.create_task(self._keep(name, doing), name=name) for name, doing in work.items()]
-
-    async def _keep(self, name: str, doing: Callable[[], Awaitable[None]]) -> None:
-        """Do it; where it fails, say so, rest, and begin again."""
-        rest = 1.0
-        while True:
-            began = time.monotonic()
-            try:
-                await doing()
-                return
-            except Exception as error:
-                self.unwell.add(name)
-                self.log.error("work failed and will begin again", work=name, after=rest, exc_info=error)
-            rest = 1.0 if time.monotonic() - began > LONGEST_REST else min(LONGEST_REST, rest * 2)
-            await asyncio.sleep(rest)
-            self.unwell.discard(name)
+        self.tasks = [asyncio.create_task(_keep(self, name, doing), name=name) for name, doing in work.items()]
 
     async def _relay(self) -> None:
         if self._predecessor is not None:
@@ -327,6 +289,58 @@ class House:
         if self._occupancy is not None:
             self._occupancy.release()
             self._occupancy = None
+
+
+async def _keep(house: House, name: str, doing: Callable[[], Awaitable[None]]) -> None:
+    """Do it; where it fails, say so, rest, and begin again."""
+    rest = 1.0
+    while True:
+        began = time.monotonic()
+        try:
+            await doing()
+            return
+        except Exception as error:
+            house.unwell.add(name)
+            house.log.error("work failed and will begin again", work=name, after=rest, exc_info=error)
+        rest = 1.0 if time.monotonic() - began > LONGEST_REST else min(LONGEST_REST, rest * 2)
+        await asyncio.sleep(rest)
+        house.unwell.discard(name)
+
+
+def _doors(house: House) -> dict[str, Door]:
+    config, size = house.config, house.config.limits.message_size
+    imap_post = imap.Post(
+        config.hostname, house.database, house.blobs, house.ids, house.hints, house.clock, house.login, house.keyring,
+        house.log, size,
+    )
+    pop3_post = pop3.Post(
+        config.hostname, house.database, house.blobs, house.hints, house.login, house.keyring,
+        config.data_dir / "locks", house.log,
+    )
+    site = Site(
+        config.hostname,
+        _Facts(house),
+        [ip_network(network) for network in config.web.metrics_from],
+        failed=lambda error: house.log.error("page failed", exc_info=error),
+    )
+    return {
+        "smtp": _smtp_door(house, "smtp", house.reception, None),
+        "submission": _smtp_door(house, "submission", house.submission, house.login),
+        "submissions": _smtp_door(house, "submissions", house.submission, house.login),
+        **dict.fromkeys(("imap", "imaps"), imap.door(imap_post)),
+        **dict.fromkeys(("pop3", "pop3s"), pop3.door(pop3_post)),
+        **dict.fromkeys(("http", "https"), site.door),
+    }
+
+
+def _smtp_door(house: House, service: str, desk: MailDesk, login: Login | None) -> Door:
+    limits = house.config.limits
+    return smtp.door(
+        smtp.Post(
+            service, house.config.hostname, desk, house.blobs, login, house.keyring, house.metrics, house.log,
+            house.clock, max_size=limits.message_size, max_recipients=limits.recipients,
+        )
+    )
 
 
 def _context_of(keyring: tls.Keyring, service: str) -> Callable[[], tls.ServerContext]:
@@ -487,7 +501,9 @@ class Standing:
             await old.reload()
             return
         try:
-            new = await self._begin(config, logger(config.log.format, config.log.level))
+            if config.log != self._config.log:
+                self._log = logger(config.log.format, config.log.level)
+            new = await self._begin(config, self._log)
         except Exception as error:
             self._log.error("settings not reloaded", exc_info=error)
             return
