@@ -4,6 +4,7 @@ Messages are read in batches; each batch is sent before the next is read, and a 
 between, so that what is in memory does not grow with what was asked for.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from posthouse.store.messages import Changed
 from posthouse.wire.imap import commands, skeleton
 from posthouse.wire.imap.dates import internal_date
 from posthouse.wire.imap.sections import Attribute, Items
-from posthouse.wire.imap.sequence import gather
+from posthouse.wire.imap.sequence import MAXIMUM, gather
 
 # Messages read at once: small rows, rows with structures, and rows whose bodies are read next.
 SMALL_BATCH = 5000
@@ -100,18 +101,22 @@ class _Plan:
     def lines(self, view: Selected, rows: list[Row]) -> bytes:
         """The responses for a batch of rows."""
         template = b"* %d FETCH (" + self._template + b")\r\n"
-        getters = self._getters
+        getters, uids, recent_from = self._getters, view.uids, view.recent_from
+        names, fresh = view.flag_names(0), view.flag_names(MAXIMUM)
         lines = []
-        number = 0
+        index = 0
         for row in rows:
             uid = row[0]
-            number = view.number(uid, number)
-            names = view.flag_names(uid)
+            if uids[index] != uid:
+                index = bisect_left(uids, uid, index)
+            index += 1
+            if uid >= recent_from:
+                names = fresh
             values = [
                 names[row[at]] if is_flags else row[at] if render is None else render(row[at])
                 for at, is_flags, render in getters
             ]
-            lines.append(template % (number, *values))
+            lines.append(template % (index, *values))
         return b"".join(lines)
 
 

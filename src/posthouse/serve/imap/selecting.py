@@ -34,8 +34,15 @@ def _existing(tx: Transaction, account_id: int, name: str) -> Mailbox:
 def _first_unseen(tx: Transaction, mailbox: Mailbox) -> int:
     if not mailbox.unseen:
         return 0
-    unseen = search.search(tx, mailbox.account_id, mailbox.mailbox_id, search.LacksFlags(Flag.SEEN))
+    unseen = search.search(tx, mailbox.account_id, mailbox.mailbox_id, search.LacksFlags(Flag.SEEN), limit=1)
     return unseen[0] if unseen else 0
+
+
+def _uids(tx: Transaction, mailbox: Mailbox) -> "array[int]":
+    if mailbox.messages == mailbox.uidnext - 1:
+        # Nothing was ever removed: no need to look.
+        return array("I", range(1, mailbox.uidnext))
+    return array("I", search.search(tx, mailbox.account_id, mailbox.mailbox_id, search.Every()))
 
 
 async def select(session: Session, command: commands.Select) -> Answer:
@@ -45,10 +52,9 @@ async def select(session: Session, command: commands.Select) -> Answer:
 
     def unit(tx: Transaction) -> _Opened:
         mailbox = _existing(tx, account_id, command.mailbox)
-        uids = array("I", search.search(tx, account_id, mailbox.mailbox_id, search.Every()))
         return _Opened(
             mailbox,
-            uids,
+            _uids(tx, mailbox),
             _first_unseen(tx, mailbox),
             mailboxes.modseq(tx, account_id),
             keywords.names(tx, account_id),
