@@ -210,6 +210,8 @@ def delete(tx: Transaction, account_id: int, name: str) -> None:
         raise MailboxError("NONEXISTENT", "there is no such mailbox")
     if mailbox.name == INBOX:
         raise MailboxError("CANNOT", "INBOX cannot be deleted")
+    # An empty mailbox leaves no other trace, and sessions that have it open must learn of its end.
+    ledger.advance(tx, account_id)
     _remove(tx, account_id, mailbox)
 
 
