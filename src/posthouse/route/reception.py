@@ -11,8 +11,11 @@ of ours that leads elsewhere (an alias) is.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+from posthouse.mail.address import Address
 from posthouse.mail.envelope import Envelope, RcptTo
+from posthouse.mail.instant import SECOND, Instant
 from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.peer import Peer
 from posthouse.mail.received import format_received
@@ -22,11 +25,18 @@ from posthouse.route.acceptance import TAKEN, Acceptance, Letter, received_stamp
 from posthouse.route.filing import Reading
 from posthouse.route.policy import Policy
 from posthouse.store.blobs import Content
-from posthouse.store.database import StoreFault
-from posthouse.store.directory import Local, resolve
+from posthouse.store.database import StoreFault, Transaction
+from posthouse.store.directory import Local, Resolution, resolve
 from posthouse.store.ids import to_text
 
 MAIL_TAKEN = Reply(250, "2.1.0", "Go on")
+
+# An address that was taken is not looked up again for this long. Under load many messages come for few addresses, and
+# the acceptance transaction asks in any case: what has changed meanwhile costs the client a second try.
+_MEMORY = SECOND
+_REMEMBERED = 10_000
+# Larger than any quota, in octets.
+_ENORMOUS = 1 << 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,7 @@ class Reception:
         self._settings = settings or ReceptionSettings()
         self._policy = policy or Policy()
         self._checks = tuple(checks)
+        self._taken: dict[Address, Instant] = {}
 
     async def mail(self, peer: Peer, envelope: Envelope) -> Reply:
         if envelope.mail_from is not None and not envelope.mail_from.domain:
@@ -72,13 +83,23 @@ class Reception:
         return size_reply(envelope, self._settings.size_limit) or MAIL_TAKEN
 
     async def rcpt(self, peer: Peer, envelope: Envelope, rcpt: RcptTo) -> Reply:
+        address = rcpt.address
+        now = self._acceptance.clock()
+        if 0 <= now - self._taken.get(address, 0) < _MEMORY:
+            return TAKEN
         try:
-            resolution = await self._acceptance.db.read(
-                lambda tx: resolve(tx, rcpt.address, size=envelope.size or 0), quick=True
+            resolution, lasting = await self._acceptance.db.read(
+                partial(_look_up, address, envelope.size or 0), quick=True
             )
         except StoreFault as fault:
             return store_reply(fault)
-        return TAKEN if isinstance(resolution, Local) else refusal(rcpt.address, resolution)
+        if not isinstance(resolution, Local):
+            return refusal(address, resolution)
+        if lasting:
+            if len(self._taken) >= _REMEMBERED:
+                self._taken.clear()
+            self._taken[address] = now
+        return TAKEN
 
     async def data(self, peer: Peer, envelope: Envelope, content: Content, stamps: Sequence[Stamp]) -> Reply:
         acceptance = self._acceptance
@@ -111,6 +132,13 @@ class Reception:
         return await acceptance.accept(
             Letter(journey_id, envelope, content, reading, trace, stamps, found, now, quarantine)
         )
+
+
+def _look_up(address: Address, size: int, tx: Transaction) -> tuple[Resolution, bool]:
+    """Where the address leads, and whether that will be so for a moment: no account of it has a quota to fill."""
+    resolution = resolve(tx, address, size=size)
+    lasting = isinstance(resolution, Local) and isinstance(resolve(tx, address, size=_ENORMOUS), Local)
+    return resolution, lasting
 
 
 def size_reply(envelope: Envelope, limit: int) -> Reply | None:
@@ -147,6 +175,6 @@ def no_return(case: Case) -> Reply | None:
 STEPS: tuple[Callable[[Case], Reply | None], ...] = (fit_header, few_hops, no_return)
 
 
-def _decision_stamp(decision: Decision, at: int) -> Stamp:
+def _decision_stamp(decision: Decision, at: Instant) -> Stamp:
     action = "accept" if isinstance(decision, Accept) else "quarantine"
     return Stamp(at, Step.DECISION, {"action": action, "rule": decision.rule, "reason": decision.reason})

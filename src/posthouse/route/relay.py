@@ -148,6 +148,8 @@ class Relay:
 
     async def run(self) -> None:
         """Claims and relays until `drain`; a fault of the store is waited out. Cancelled, it gives its leases back."""
+        self._stopping = False
+        self._held.clear()
         unsubscribe = self._acceptance.hints.subscribe(QUEUE, self._wake.set)
         renewal = asyncio.create_task(self._renew())
         try:
@@ -166,6 +168,7 @@ class Relay:
         finally:
             unsubscribe()
             renewal.cancel()
+            self._stop_claiming()
             await self._abandon()
             if self._settling:
                 await asyncio.wait(self._settling, timeout=_SETTLE_SECONDS)
@@ -174,16 +177,20 @@ class Relay:
     async def drain(self, deadline: float) -> None:
         """Takes nothing new and lets transactions under way end for `deadline` seconds; then `run` gives all leases
         back and returns."""
-        self._stopping = True
-        self._wake.set()
-        for destination in self._destinations.values():
-            self._waiting -= len(destination.waiting)
-            destination.waiting.clear()
+        self._stop_claiming()
         try:
             async with asyncio.timeout(deadline):
                 await self._idle.wait()
         except TimeoutError:
             await self._abandon()
+
+    def _stop_claiming(self) -> None:
+        self._stopping = True
+        self._wake.set()
+        for destination in self._destinations.values():
+            destination.waiting.clear()
+        self._waiting = 0
+        self._destinations = {domain: each for domain, each in self._destinations.items() if each.lanes}
 
     async def _abandon(self) -> None:
         """Breaks off what is under way; results already known go on being stored."""
