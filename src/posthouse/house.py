@@ -97,7 +97,7 @@ class House:
         """
         self.config = config
         self.clock = clock
-        self.log = (log or logger(config.log.format, config.log.level)).bind(host=config.hostname)
+        self.log = (log or logger(config.log.format, config.log.level)).bind(house=config.hostname)
         self.process = process
         self.ids: Ids = predecessor.ids if predecessor else Ids(process)
         self.metrics: Metrics = predecessor.metrics if predecessor else Metrics()
