@@ -36,6 +36,8 @@ class DemoProcess:
     def __init__(self, folder: Path, port_base: int, *arguments: str) -> None:
         self.folder = folder
         self.port_base = port_base
+        # After kill -9 the one of the last time is still there.
+        (folder / "demo.json").unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [PROGRAM, "demo", "--dir", str(folder), "--port-base", str(port_base), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

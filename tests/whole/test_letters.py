@@ -51,7 +51,7 @@ def test_a_letter_travels_from_submission_to_the_other_inbox(tmp_path: Path) -> 
 
 STORY = [
     Step.CONNECTED, Step.TLS, Step.HELLO, Step.LOGIN, Step.ENVELOPE, Step.RECIPIENT, Step.RECEIVED, Step.QUEUED,
-    Step.ACCEPTED, Step.ROUTE, Step.ATTEMPT, Step.RELAYED,
+    Step.ACCEPTED, Step.ROUTE, Step.RELAYED,
 ]
 
 

@@ -65,6 +65,8 @@ async def _work(config: Config, task: Callable[[Office], Awaitable[T]]) -> T:
     database = open_sqlite(config.database_file, readers=1)
     hints = Hints(config.hints_folder)
     try:
+        # Only who listens is heard by the others.
+        await hints.start()
         ids = Ids(NODES - 1 - os.getpid() % COMMAND_NODES)
         return await task(Office(config, database, ids, hints))
     finally:
