@@ -24,17 +24,28 @@ READY_SECONDS = 60.0
 ARRIVAL_SECONDS = 30.0
 
 
-def need(program: str, package: str | None = None) -> str:
-    """The path of a program, installed from Debian's packages where that can be done; else the test is skipped."""
-    path = shutil.which(program, path="/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin")
-    if path is None and os.geteuid() == 0 and shutil.which("apt-get"):
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def need(program: str, *packages: str) -> str:
+    """The path of a program, installed from Debian's `packages` (absent: of its own name) where that can be done.
+
+    Where it is missing and cannot be had, the test is skipped.
+    """
+    wanted = packages or (program,)
+    path = shutil.which(program, path=PATH)
+    if (path is None or not all(map(_is_installed, packages))) and os.geteuid() == 0 and shutil.which("apt-get"):
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-        for command in (["update", "-q"], ["install", "-qy", "--no-install-recommends", package or program]):
+        for command in (["update", "-q"], ["install", "-qy", "--no-install-recommends", *wanted]):
             subprocess.run(["apt-get", *command], env=environment, stdin=subprocess.DEVNULL, capture_output=True)
-        path = shutil.which(program, path="/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin")
+        path = shutil.which(program, path=PATH)
     if path is None:
-        pytest.skip(f"NOT TRIED: {program} is missing: apt install {package or program}")
+        pytest.skip(f"NOT TRIED: {program} is missing: apt install {' '.join(wanted)}")
     return path
+
+
+def _is_installed(package: str) -> bool:
+    return subprocess.run(["dpkg", "-s", package], capture_output=True).returncode == 0
 
 
 def run(*command: str | Path, input: str = "", code: int | None = 0, env: dict[str, str] | None = None) -> str:

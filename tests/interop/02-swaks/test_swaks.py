@@ -8,7 +8,7 @@ from interop.world import Demo, need, run
 
 
 def swaks(demo: Demo, *options: str | Path, code: int | None = 0) -> str:
-    program = need("swaks")
+    program = need("swaks", "swaks", "libnet-ssleay-perl")
     return run(program, "--server", "127.0.0.1", "--helo", "client.test", *options, code=code)
 
 

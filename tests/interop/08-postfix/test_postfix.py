@@ -170,7 +170,7 @@ def _wait(port: int) -> None:
 
 
 def swaks(*options: str) -> str:
-    return run(need("swaks"), "--server", "127.0.0.1", *options)
+    return run(need("swaks", "swaks", "libnet-ssleay-perl"), "--server", "127.0.0.1", *options)
 
 
 def test_we_relay_to_postfix_over_tls(pair: Pair) -> None:
