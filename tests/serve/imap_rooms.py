@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,7 +34,10 @@ from posthouse.store.sqlite import SqliteDatabase, open_sqlite
 
 NOW = 1_741_000_000 * SECOND
 ALICE = Address.parse("alice@posthouse.test")
-LETTER = b"From: Bob <bob@far.test>\r\nTo: alice@posthouse.test\r\nSubject: Lunch\r\nDate: Sat, 1 Mar 2025 12:00:00 +0100\r\n\r\nAt noon?\r\n"
+LETTER = (
+    b"From: Bob <bob@far.test>\r\nTo: alice@posthouse.test\r\nSubject: Lunch\r\n"
+    b"Date: Sat, 1 Mar 2025 12:00:00 +0100\r\n\r\nAt noon?\r\n"
+)
 PREFIX = b"Return-Path: <bob@far.test>\r\nDelivered-To: alice@posthouse.test\r\n"
 
 
@@ -216,7 +220,7 @@ class Rooms:
             for content, message in zip(contents, filed, strict=True):
                 blobs.put(tx, content)
                 key = post.ids.next(NOW)
-                marked = message if not bits else _with(message, bits)
+                marked = replace(message, flags=message.flags | bits)
                 added.append(messages.add(tx, self.account_id, found.mailbox_id, key, marked))
             return added
 
@@ -242,12 +246,6 @@ class Rooms:
                 assert client._end() < 0, f"{row!r}, but {await client.line()!r}"
         for client in clients.values():
             assert client._end() < 0, f"nothing more was expected, but {await client.line()!r}"
-
-
-def _with(message: messages.NewMessage, bits: int) -> messages.NewMessage:
-    from dataclasses import replace
-
-    return replace(message, flags=message.flags | bits)
 
 
 @asynccontextmanager
