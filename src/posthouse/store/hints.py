@@ -8,7 +8,6 @@ Topics are short texts without spaces, such as `account:123` (mailboxes of that 
 
 import asyncio
 import contextlib
-import errno
 import os
 import socket
 from collections.abc import Callable
@@ -25,8 +24,10 @@ LOOK_SECONDS = 2.0
 """How often the folder is looked at for processes that came."""
 
 _SUFFIX = ".hints"
-# Linux takes a Unix socket's path of up to 107 octets.
+# Linux takes a Unix socket's path of up to 107 octets; a longer one is reached through the open folder.
 _PATH_LIMIT = 107
+_OPEN_FOLDER = "/proc/self/fd"
+_NAME_LIMIT = 23  # "/4194304-0123abcd.hints"
 _DATAGRAMS = 1_000  # heard in a row before others get their turn
 
 
@@ -41,6 +42,7 @@ class Hints:
     def __init__(self, folder: Path | None = None) -> None:
         """`folder` (made when missing) holds a socket for each process; None: this process only."""
         self._folder = folder
+        self._descriptor = -1       # of the folder, where its path is too long for a socket
         self._subscribers: dict[str, dict[int, Callable[[], None]]] = {}
         self._next = 0
         self._socket: socket.socket | None = None
@@ -55,10 +57,11 @@ class Hints:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / f"{os.getpid()}-{token_hex(4)}{_SUFFIX}"
-        if len(os.fsencode(path)) > _PATH_LIMIT:
-            raise OSError(errno.ENAMETOOLONG, "the path is too long for a socket", str(path))
+        # All processes decide alike, however long their own names are.
+        if len(os.fsencode(self._folder)) > _PATH_LIMIT - _NAME_LIMIT:
+            self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        self._socket.bind(str(path))
+        self._socket.bind(self._address(path.name))
         path.chmod(0o600)
         self._path = path
         self._loop = asyncio.get_running_loop()
@@ -95,6 +98,13 @@ class Hints:
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _address(self, name: str) -> str:
+        """The path by which the socket of that name in the folder is bound or told."""
+        return f"{_OPEN_FOLDER}/{self._descriptor}/{name}" if self._descriptor >= 0 else f"{self._folder}/{name}"
 
     def _call(self, topic: str) -> None:
         callbacks = self._subscribers.get(topic)
@@ -133,9 +143,9 @@ class Hints:
     def _look(self) -> None:
         with contextlib.suppress(OSError):
             self._others = [
-                entry.path
+                self._address(entry.name)
                 for entry in os.scandir(self._folder)
-                if entry.name.endswith(_SUFFIX) and entry.path != str(self._path)
+                if entry.name.endswith(_SUFFIX) and (self._path is None or entry.name != self._path.name)
             ]
 
     def _hear(self) -> None:
