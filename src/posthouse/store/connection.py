@@ -16,7 +16,8 @@ WRITER_CACHE = 32 * 1024
 READER_CACHE = 8 * 1024
 """Page cache of a reading connection in KiB."""
 
-_BUSY_MS = 10_000
+BUSY_MS = 10_000
+"""How long SQLite itself waits for a lock; only programs that do not take turns make it wait."""
 _STATEMENTS = 512
 
 # SQLite's result codes, extended ones where they matter (sqlite.org/rescode.html).
@@ -60,7 +61,7 @@ def connect(path: Path, *, cache: int, writing: bool) -> sqlite3.Connection:
     Raises sqlite3.Error.
     """
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS, timeout=_BUSY_MS / 1000
+        path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS, timeout=BUSY_MS / 1000
     )
     try:
         for pragma in (

@@ -46,7 +46,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     known = migrations()
     while _apply_next(connection, known):
         pass
-    connection.execute("INSERT INTO house VALUES ('secret', ?) ON CONFLICT DO NOTHING", (secrets.token_bytes(32),))
+    secret = secrets.token_bytes(32)
+    connection.execute("INSERT INTO house (name, value) VALUES ('secret', ?) ON CONFLICT DO NOTHING", (secret,))
 
 
 def _apply_next(connection: sqlite3.Connection, known: list[Migration]) -> bool:

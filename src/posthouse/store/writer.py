@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, NamedTuple
 
-from posthouse.store.connection import WRITER_CACHE, SqliteTransaction, connect, fault_of, roll_back
+from posthouse.store.connection import BUSY_MS, WRITER_CACHE, SqliteTransaction, connect, fault_of, roll_back
 from posthouse.store.database import Fault, StoreFault, Transaction
 
 BATCH_UNITS = 64
@@ -33,7 +33,7 @@ CHECKPOINT_OCTETS = 24 * 1024 * 1024
 CHECKPOINT_IDLE = 2.0
 """… or when nothing was written for so many seconds."""
 ROOM_SECONDS = 0.2
-"""How long an answer about the room on the disk is good for."""
+"""How long an answer about the room on the disk is good for at most."""
 
 # What a commit and a unit write besides their mail, roughly.
 _COMMIT_OCTETS = 32 * 1024
@@ -89,6 +89,7 @@ class Writer:
         self._turn = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._held: Job | Errand | StoreFault | None = None
         self._written = 0
+        self._cut = float("-inf")
         self._checkpoint = Checkpoint(path, self.waiting)
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -145,6 +146,8 @@ class Writer:
         self._written += _COMMIT_OCTETS + sum([job.octets + _UNIT_OCTETS for job in jobs])
         if self._written > CHECKPOINT_OCTETS:
             self._begin_checkpoint()
+        if self._room.low:
+            self._cut_log()
         return outcomes
 
     def _bare(self, job: Job, jobs: list[Job]) -> list[Outcome]:
@@ -211,7 +214,6 @@ class Writer:
         fault = fault_of(error)
         if fault is None or not fault.full or len(jobs) == 1:
             return self._failed(jobs, error)
-        self._room.forget()
         return [outcome for job in jobs for outcome in self._guarded([job])]
 
     def _failed(self, jobs: list[Job], error: sqlite3.Error) -> list[Outcome]:
@@ -221,7 +223,7 @@ class Writer:
         return [Outcome(job.waiter, None, fault.again()) for job in jobs]
 
     def _outcome(self, job: Job) -> Outcome:
-        if job.octets and not self._room.enough(self._tx):
+        if job.octets and not self._room.enough(job.octets, self._tx):
             return Outcome(job.waiter, None, StoreFault(Fault.FULL, "the disk has hardly any room left"))
         return Outcome(job.waiter, job.unit(self._tx), None)
 
@@ -231,9 +233,23 @@ class Writer:
 
     def _restart_log(self) -> None:
         """Copies what came in during the checkpoint; with nothing left over, the next commit starts the log anew."""
+        self._copy_log("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _cut_log(self) -> None:
+        """Gives the disk the log's room back, unless a reader needs it; not more often than once in a while."""
+        self._room.low = False
+        now = monotonic()
+        if now - self._cut >= ROOM_SECONDS:
+            self._cut = now
+            # Nobody waits for a reader here.
+            self._connection.execute("PRAGMA busy_timeout = 0").close()
+            self._copy_log("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}").close()
+
+    def _copy_log(self, pragma: str) -> None:
         fcntl.flock(self._turn, fcntl.LOCK_EX)
         try:
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            self._connection.execute(pragma).fetchone()
         except sqlite3.Error as error:
             fault = fault_of(error)
             if fault is not None and fault.broken:
@@ -285,32 +301,40 @@ class Checkpoint:
 
 
 class Room:
-    """Whether the disk has room for more mail."""
+    """Whether the disk has room for more mail.
+
+    Everything counts twice, since what is written to the log needs room in the database as well, once it is copied.
+    `low` is set when little more than the reserve is left: then the log is to be cut to nothing.
+    """
 
     def __init__(self, path: Path, reserve: int) -> None:
+        self.low = False
         self._path = path
+        self._log = Path(f"{path}-wal")
         self._reserve = reserve
+        self._margin = reserve
+        self._left = 0
         self._until = 0.0
-        self._enough = True
 
-    def enough(self, tx: Transaction) -> bool:
-        """Whether the reserve is untouched; an answer is good for a moment."""
-        now = monotonic()
-        if now >= self._until:
-            disk = os.statvfs(self._path)
-            reserve = min(self._reserve, disk.f_blocks * disk.f_frsize // _RESERVE_PART)
-            room = disk.f_bavail * disk.f_frsize
-            if room < reserve:
-                # Pages that removed mail has left in the file are room as well.
-                row = tx.one("PRAGMA freelist_count")
-                room += row[0] * _PAGE if row else 0
-            self._enough = room >= reserve
-            self._until = now + ROOM_SECONDS
-        return self._enough
+    def enough(self, octets: int, tx: Transaction) -> bool:
+        """Whether so many octets more leave the reserve untouched."""
+        wanted = 2 * (octets + octets // 8 + _COMMIT_OCTETS)
+        self._left -= wanted
+        if self._left < 0 or monotonic() >= self._until:
+            self._left = self._look() - wanted
+            self._until = monotonic() + ROOM_SECONDS
+        self.low = self.low or self._left < self._margin
+        if self._left >= 0:
+            return True
+        # Pages that removed mail has left in the file are room as well.
+        row = tx.one("PRAGMA freelist_count")
+        return row is not None and self._left + row[0] * _PAGE >= 0
 
-    def forget(self) -> None:
-        """Looks again the next time."""
-        self._until = 0.0
+    def _look(self) -> int:
+        disk = os.statvfs(self._path)
+        log = self._log.stat().st_size if self._log.exists() else 0
+        self._margin = min(self._reserve, disk.f_blocks * disk.f_frsize // _RESERVE_PART)
+        return disk.f_bavail * disk.f_frsize - log - self._margin
 
 
 def _is_fault(error: BaseException) -> bool:
