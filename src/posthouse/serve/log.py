@@ -13,8 +13,9 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
@@ -34,7 +35,7 @@ def logger(format: Literal["json", "console"] = "json", level: str = "info", fil
     file = file or sys.stderr
     render = _json if format == "json" else _Console(file.isatty())
     bound: Logger = structlog.wrap_logger(
-        structlog.WriteLogger(file),
+        structlog.WriteLogger(cast(TextIO, _Tolerant(file))),
         processors=[structlog.processors.add_log_level, _stamp_time, _failure, render],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         context_class=dict,
@@ -49,6 +50,21 @@ def silent() -> Logger:
         structlog.ReturnLogger(), processors=[], wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL)
     )
     return bound
+
+
+class _Tolerant:
+    """A file that takes what it can: mail is not held up by a full disk or a closed pipe behind the log."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._file.flush()
 
 
 def _stamp_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
