@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -72,6 +73,8 @@ def _run(arguments: argparse.Namespace, folder: Path) -> list[Result]:
 
 
 def main() -> int:
+    # Ended by SIGTERM, the servers are still stopped and their data removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments = _arguments()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="posthouse-bench-", dir="/var/tmp"))
     folder.mkdir(parents=True, exist_ok=True)

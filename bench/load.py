@@ -13,6 +13,9 @@ from bench.servers import BenchError, free_port, wait_for_port
 
 MAIL_FROM = "a@src.test"
 
+# Seconds after which a run is given up.
+TOO_LONG = 300
+
 
 def program(name: str) -> str:
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -27,7 +30,10 @@ def source(port: int, rcpt_to: str, *, messages: int, sessions: int, size: int, 
     command += ["-d"] if kept else []
     command += ["-f", MAIL_FROM, "-t", rcpt_to, f"inet:127.0.0.1:{port}"]
     begun = time.monotonic()
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TOO_LONG)
+    except subprocess.TimeoutExpired:
+        raise BenchError(f"smtp-source got no end with {messages} messages to {rcpt_to} in {TOO_LONG} s") from None
     taken = time.monotonic() - begun
     if done.returncode or done.stderr:
         raise BenchError(f"smtp-source: {(done.stderr or done.stdout).strip()[-500:]}")
