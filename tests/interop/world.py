@@ -81,20 +81,14 @@ class Box:
 
     def letters(self, mailbox: str = "INBOX") -> list[email.message.Message]:
         """All letters of a mailbox, oldest first."""
-        client = self.open()
-        try:
+        with self.open() as client:
             client.select(mailbox, readonly=True)
             _, found = client.search(None, "ALL")
-            numbers = found[0].split()
             letters = []
-            for number in numbers:
+            for number in found[0].split():
                 _, parts = client.fetch(number, "(BODY.PEEK[])")
-                first = parts[0]
-                assert isinstance(first, tuple)
-                letters.append(email.message_from_bytes(first[1]))
+                letters.append(email.message_from_bytes(parts[0][1]))
             return letters
-        finally:
-            client.logout()
 
     def wait_for(self, subject: str, mailbox: str = "INBOX") -> email.message.Message:
         """The letter with that subject, once it has arrived."""

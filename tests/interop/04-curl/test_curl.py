@@ -49,8 +49,8 @@ def test_imap_takes_a_letter(demo: Demo, tmp_path: Path) -> None:
 def test_pop3_lists_and_reads(demo: Demo, tmp_path: Path, scheme: str) -> None:
     submit(demo, tmp_path, f"curl by {scheme}", demo.bob, "line\r\n.dot")
     root = f"{scheme}://127.0.0.1:{demo.ports[scheme]}"
-    listing = curl(demo, f"{root}/", who=demo.bob).split("\r\n")
+    listing = curl(demo, f"{root}/", who=demo.bob).splitlines()
     last = [line for line in listing if line][-1].split()[0]
     text = curl(demo, f"{root}/{last}", who=demo.bob)
     assert f"Subject: curl by {scheme}" in text
-    assert "\r\n.dot\r\n" in text
+    assert "\n.dot\n" in text

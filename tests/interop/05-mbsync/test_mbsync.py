@@ -17,18 +17,21 @@ def sync(demo: Demo, tmp_path: Path) -> Path:
     settings = tmp_path / "mbsyncrc"
     settings.write_text(
         f"""IMAPAccount demo
-Host 127.0.0.1
+Host localhost
 Port {demo.ports["imaps"]}
 User {demo.bob.address}
 Pass {demo.bob.password}
-TLSType IMAPS
+SSLType IMAPS
 CertificateFile {demo.ca}
+
 IMAPStore far
 Account demo
+
 MaildirStore near
 Path {tmp_path}/mail/
 Inbox {tmp_path}/mail/INBOX
 SubFolders Verbatim
+
 Channel all
 Far :far:
 Near :near:
@@ -60,13 +63,13 @@ def letters(folder: Path) -> dict[str, Path]:
 
 def test_both_ways(demo: Demo, sync: Path) -> None:
     mail = sync.parent / "mail"
-    client = demo.bob.open()
-    client.append("INBOX", None, None, LETTER.format("from-imap").replace("\n", "\r\n").encode())
-    client.create('"Projects/&ANw-ber"')
+    with demo.bob.open() as client:
+        client.append("INBOX", None, None, LETTER.format("from-imap").replace("\n", "\r\n").encode())
+        client.create('"Projects/&ANw-ber"')
     mbsync(sync)
     assert "from-imap" in letters(mail / "INBOX")
     assert (mail / "Sent").is_dir()
-    assert (mail / "Projects" / "&ANw-ber").is_dir() or (mail / "Projects" / "Über").is_dir()
+    assert (mail / "Projects" / "&ANw-ber").is_dir()
 
     (mail / "INBOX" / "new" / "1.near.test").write_text(LETTER.format("from-maildir"))
     mbsync(sync)
@@ -75,20 +78,18 @@ def test_both_ways(demo: Demo, sync: Path) -> None:
     path = letters(mail / "INBOX")["from-maildir"]
     path.rename(mail / "INBOX" / "cur" / (path.name.partition(":2,")[0] + ":2,FS"))
     mbsync(sync)
-    client.select("INBOX")
-    _, found = client.search(None, "SUBJECT", "from-maildir", "SEEN", "FLAGGED")
-    assert len(found[0].split()) == 1
+    with demo.bob.open() as client:
+        client.select("INBOX")
+        _, found = client.search(None, "SUBJECT", "from-maildir", "SEEN", "FLAGGED")
+        assert len(found[0].split()) == 1
+        _, numbers = client.search(None, "SUBJECT", "from-imap")
+        client.store(numbers[0].decode().replace(" ", ","), "+FLAGS", "\\Deleted")
+        client.expunge()
 
     letters(mail / "INBOX")["from-maildir"].unlink()
-    _, numbers = client.search(None, "SUBJECT", "from-imap")
-    client.store(numbers[0].decode().replace(" ", ","), "+FLAGS", "\\Deleted")
-    client.expunge()
     mbsync(sync)
     assert "from-imap" not in letters(mail / "INBOX")
-    client.noop()
-    _, found = client.search(None, "SUBJECT", "from-maildir")
-    assert found[0].split() == []
-    client.logout()
+    assert "from-maildir" not in [letter["Subject"] for letter in demo.bob.letters()]
 
 
 def test_a_second_run_changes_nothing(demo: Demo, sync: Path) -> None:

@@ -12,14 +12,14 @@ LETTER = "From: x@far.test\r\nSubject: {0}\r\n\r\n.a line with a dot\r\nFrom her
 @pytest.mark.parametrize("service", ["pop3s", "pop3", "imaps"])
 def test_letters_are_fetched_and_removed(demo: Demo, tmp_path: Path, service: str) -> None:
     program = need("fetchmail")
-    client = demo.alice.open()
     subject = f"fetchmail by {service}"
-    client.append("INBOX", None, None, LETTER.format(subject).encode())
+    with demo.alice.open() as client:
+        client.append("INBOX", None, None, LETTER.format(subject).encode())
     target = tmp_path / "mbox"
     settings = tmp_path / "fetchmailrc"
     tls = "ssl" if service.endswith("s") else "sslproto TLS1.2+"
     settings.write_text(
-        f"""poll 127.0.0.1 protocol {service.removesuffix("s").upper()} port {demo.ports[service]} auth password
+        f"""poll localhost protocol {service.removesuffix("s").upper()} port {demo.ports[service]} auth password
   user "{demo.alice.address}" password "{demo.alice.password}" {tls} sslcertck sslcertfile "{demo.ca}"
   mda "cat >> {target}" fetchall nokeep
 """
@@ -29,7 +29,4 @@ def test_letters_are_fetched_and_removed(demo: Demo, tmp_path: Path, service: st
     text = target.read_text()
     assert f"Subject: {subject}" in text
     assert "\n.a line with a dot\n" in text
-    client.select("INBOX")
-    _, found = client.search(None, "SUBJECT", f'"{subject}"')
-    assert found[0].split() == []
-    client.logout()
+    assert subject not in [letter["Subject"] for letter in demo.alice.letters()]

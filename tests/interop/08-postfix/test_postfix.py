@@ -40,6 +40,7 @@ smtp_host_lookup = native
 virtual_mailbox_domains = postfix.test
 virtual_mailbox_maps = inline:{{ {{ dora@postfix.test = dora/ }} }}
 virtual_mailbox_base = {folder}/mail
+virtual_minimum_uid = 8
 virtual_uid_maps = static:8
 virtual_gid_maps = static:8
 transport_maps = inline:{{ {{ house.test = smtp:[127.0.0.1]:{house} }} }}
@@ -87,7 +88,7 @@ key = "{folder}/host.key"
 private_networks = true
 routes = {{ "postfix.test" = "127.0.0.1:{postfix}" }}
 [queue]
-gaps = ["2s"]
+gaps = ["1m"]
 """
 
 
@@ -128,7 +129,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     ports = {name: free_port() for name in ("smtp", "submissions", "imap", "postfix")}
     authority = Authority.open(folder)
     theirs, ours = folder / "postfix", folder / "house"
-    for place in (theirs / "etc", theirs / "spool", theirs / "mail", ours):
+    for place in (theirs / "etc", theirs / "spool", theirs / "mail", ours / "data"):
         place.mkdir(parents=True)
     authority.issue(theirs / "host", ["mx.postfix.test"], ["127.0.0.1"])
     authority.issue(ours / "host", ["mx.house.test"], ["127.0.0.1"])
