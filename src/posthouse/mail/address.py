@@ -158,16 +158,20 @@ def _dissect(text: str) -> tuple[str, str]:
         match = _match_quoted(text)
         if match is None:
             raise AddressError("the quoted local part is malformed")
-        local_part, domain = _unescape(r"\1", match[1]), match[2]
+        written, domain = match.groups()
+        local_part = _unescape(r"\1", written)
+        octets_of_local_part = len(written.encode()) + 2
     else:
         local_part, at, domain = text.rpartition("@") if "[" not in text else text.partition("@")
         if not at:
             raise AddressError("the address has no domain")
         if local_part and _match_dot_string(local_part) is None:
             raise AddressError("the local part is malformed")
+        octets_of_local_part = len(local_part.encode())
     if not local_part:
         raise AddressError("the address has no local part")
-    if len(local_part.encode()) > LOCAL_PART_OCTETS:
+    # Quotes and backslashes count (RFC 5321 §4.5.3.1.1: local-part, not its meaning).
+    if octets_of_local_part > LOCAL_PART_OCTETS:
         raise AddressError(f"the local part is longer than {LOCAL_PART_OCTETS} octets")
     if domain.startswith("["):
         return local_part, _literal(domain)

@@ -54,8 +54,10 @@ def decode_uuencode(octets: bytes) -> bytes:
         line = line.rstrip(b"\r")
         if line in (b"end", b"`"):
             break
+        if not line:
+            continue
         # The first character tells the number of octets, of which each three take four characters.
-        count = (line[0] - 32) & 63 if line else 0
+        count = (line[0] - 32) & 63
         try:
             decoded.append(a2b_uu(line[: 1 + (count + 2) // 3 * 4]))
         except Error:

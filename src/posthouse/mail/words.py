@@ -7,10 +7,11 @@ Reading is tolerant, since what programs write is seldom what the standard says;
 """
 
 import re
-from binascii import a2b_base64, a2b_qp, b2a_base64
+from binascii import a2b_qp, b2a_base64
 
 from posthouse.mail import charsets
 from posthouse.mail.tokens import unfold
+from posthouse.mail.transfer import decode_base64
 
 # RFC 2047 §2: an encoded word has at most 75 characters, a line that holds one at most 76.
 WORD_CHARACTERS = 75
@@ -22,7 +23,6 @@ _find_words = re.compile(rb"=\?([^?\s]{1,64})\?([bBqQ])\?([^?]*)\?=").finditer
 # Controls have no place in text of one line: a decoded CR LF would be a new field to whoever prints it.
 _CONTROLS = dict.fromkeys([*range(32), 0x7F, 0x85, 0x2028, 0x2029], " ")
 _has_controls = re.compile("[\0-\x1f\x7f\x85\u2028\u2029]").search
-_not_base64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 # RFC 2047 §5 (3): what a "Q" word inside a phrase may show as itself; used everywhere.
 _Q = {octet: f"={octet:02X}" for octet in range(256)}
 _Q.update({octet: chr(octet) for octet in b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!*+-/"})
@@ -105,28 +105,28 @@ def _decode(value: bytes) -> str:
         follows = bool(end) and not between.strip()
         name, encoding, payload = match.groups()
         name = name.partition(b"*")[0].lower()
+        is_base64 = encoding in b"bB"
+        if loose and not (follows and name == charset and is_base64):
+            gathered.append(decode_base64(loose))
+            loose = b""
         if gathered and not (follows and name == charset):
             text.append(charsets.decode(b"".join(gathered), charset.decode("latin-1")))
-            gathered, loose = [], b""
+            gathered = []
         if not follows:
             text.append(charsets.decode(between))
         charset, end = name, match.end()
-        if encoding in b"bB":
-            octets, loose = _base64(loose + payload)
-            gathered.append(octets)
-        else:
+        if not is_base64:
             gathered.append(a2b_qp(payload, header=True))
+        elif b"=" in payload:
+            gathered.append(decode_base64(loose + payload))
             loose = b""
+        else:
+            # Some encoders cut in the midst of a group of four digits: the rest is in the next word.
+            digits = loose + b"".join(payload.split())
+            whole = len(digits) & ~3
+            gathered.append(decode_base64(digits[:whole]))
+            loose = digits[whole:]
     if gathered:
-        text.append(charsets.decode(b"".join(gathered), charset.decode("latin-1")))
+        text.append(charsets.decode(b"".join(gathered) + decode_base64(loose), charset.decode("latin-1")))
     text.append(charsets.decode(value[end:]))
     return "".join(text)
-
-
-def _base64(payload: bytes) -> tuple[bytes, bytes]:
-    """What can be decoded, and the digits left over where an encoder cut in the midst of a group of four."""
-    digits = payload.translate(None, _not_base64)
-    if b"=" in payload:
-        return a2b_base64(digits + b"=" * (-len(digits) % 4) if len(digits) % 4 != 1 else digits[:-1]), b""
-    whole = len(digits) & ~3
-    return a2b_base64(digits[:whole]), digits[whole:]
