@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO, cast
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
@@ -26,6 +27,7 @@ Logger = FilteringBoundLogger
 LONGEST_TEXT = 1000
 LONGEST_LIST = 20
 
+_encode = msgspec.json.Encoder().encode
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _COLOURS = {"debug": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[31m", "critical": "\x1b[31m"}
 
@@ -68,8 +70,7 @@ class _Tolerant:
 
 
 def _stamp_time(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    now = datetime.now(UTC)
-    at = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+    at = f"{datetime.now(UTC).isoformat(timespec='milliseconds')[:-6]}Z"
     return {"at": at, "level": event.pop("level"), "event": event.pop("event"), **event}
 
 
@@ -91,8 +92,14 @@ def _failure(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    # ensure_ascii escapes everything but DEL among what terminals obey.
-    return json.dumps({k: _bounded(v) for k, v in event.items()}, default=str).replace("\x7f", "\\u007f")
+    try:
+        line = _encode(event).decode()
+    except (TypeError, ValueError):
+        line = ""
+    if 0 < len(line) < LONGEST_TEXT and line.isprintable():
+        return line
+    # Something in it is long, strange or hostile. ensure_ascii escapes everything but DEL among what terminals obey.
+    return json.dumps({k: _bounded(v) for k, v in event.items()}).replace("\x7f", "\\u007f")
 
 
 class _Console:
