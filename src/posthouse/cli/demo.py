@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from posthouse.lab.demo import Demo
 
 SERVICES = {
-    "smtp": "SMTP", "submission": "submission", "submissions": "with TLS", "imap": "IMAP", "imaps": "with TLS",
-    "pop3": "POP3", "pop3s": "with TLS",
+    "smtp": "SMTP", "submission": "submission", "submissions": "TLS", "imap": "IMAP", "imaps": "TLS",
+    "pop3": "POP3", "pop3s": "TLS",
 }
 
 
@@ -42,10 +42,13 @@ def demo_command(folder: Path, port_base: int, as_json: bool) -> None:
     posthouse demo
     posthouse demo --dir /tmp/demo --port-base 3000
     """
+    import uvloop
+
     from posthouse.lab.demo import Demo, DemoError
 
     try:
-        asyncio.run(_run(Demo(folder, port_base), folder, as_json))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(Demo(folder, port_base), folder, as_json))
     except DemoError as error:
         raise Complaint(str(error)) from None
 
@@ -68,34 +71,31 @@ async def _run(demo: "Demo", folder: Path, as_json: bool) -> None:
 
 
 def _print_card(card: Mapping[str, Any], folder: Path) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     out = console()
-    ports, far, accounts = card["ports"], card["far"], card["accounts"]
-    out.print()
-    out.print(Text("Two mail hosts, their DNS and their authority are running, all on 127.0.0.1.", style="bold"))
-    out.print()
-    people = Table.grid(padding=(0, 3))
-    for account in accounts:
-        people.add_row(Text("  " + account["address"], style="cyan"), Text("password"), Text(account["password"]))
-    out.print(people)
-    out.print()
-    hosts = Table.grid(padding=(0, 3))
-    hosts.add_row("  posthouse.test", _listeners(ports))
-    hosts.add_row("  far.test", _listeners(far))
+    ports, far = card["ports"], card["far"]
+    facts = [("posthouse.test", _listeners(ports)), ("far.test", _listeners(far))]
     if "http" in ports:
-        hosts.add_row("  web", f"http://127.0.0.1:{ports['http']}/")
-    hosts.add_row("  DNS", f"127.0.0.1:{card['dns']}")
-    hosts.add_row("  authority", f"{folder / 'ca.pem'}, for mail programs to trust")
-    out.print(hosts)
+        facts.append(("status page", f"http://127.0.0.1:{ports['http']}/"))
+    facts += [
+        ("DNS", f"127.0.0.1:{card['dns']}"),
+        ("authority", f"{folder / 'ca.pem'}, for mail programs to trust"),
+        ("logs", f"{folder / 'posthouse.log'}, {folder / 'far.log'}"),
+    ]
+    out.print(Text("\nTwo mail hosts, their DNS and their authority are running, all on 127.0.0.1.\n", style="bold"))
+    for account in card["accounts"]:
+        line = Text.assemble((f"  {account['address']:<22}", "cyan"), f"password  {account['password']}")
+        out.print(line, soft_wrap=True)
     out.print()
-    out.print(Text("Three things to try, in another terminal:", style="bold"))
+    for name, value in facts:
+        out.print(Text(f"  {name:<15} {value}"), soft_wrap=True)
+    out.print(Text("\nThree things to try, in another terminal:", style="bold"))
     for number, (words, command) in enumerate(_suggestions(card, folder), 1):
         out.print(f"\n  {number}. {words}")
         # Never wrapped: it is to be copied as it stands.
         out.print(Text(f"     {command}", style="green"), soft_wrap=True)
-    out.print("\nCtrl-C stops everything; the next start goes on with the same mail and passwords.")
+    out.print("\nCtrl-C stops everything; the next start goes on with the same mail and passwords.", soft_wrap=True)
 
 
 def _listeners(ports: Mapping[str, int]) -> str:
@@ -103,7 +103,7 @@ def _listeners(ports: Mapping[str, int]) -> str:
     for service, title in SERVICES.items():
         if service in ports:
             joined = f"{title} {ports[service]}"
-            if title == "with TLS" and words:
+            if title == "TLS" and words:
                 words[-1] += f" ({joined})"
             else:
                 words.append(joined)

@@ -115,7 +115,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
         found.add_column(column.removeprefix(">"), justify="right" if flush_right else "left", overflow="fold")
     for row in cells:
         found.add_row(*row)
-    console().print(found)
+    out = console()
+    if out.is_terminal:
+        out.print(found)
+        return
+    with out.capture() as captured:
+        out.print(found)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def program() -> str:
