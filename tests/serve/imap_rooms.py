@@ -19,7 +19,7 @@ from posthouse.mail.instant import SECOND
 from posthouse.mail.peer import Peer
 from posthouse.route import filing
 from posthouse.serve.imap import Post
-from posthouse.serve.imap.door import Conversation
+from posthouse.serve.imap.conversation import Conversation
 from posthouse.serve.listener import Visit
 from posthouse.serve.log import silent
 from posthouse.serve.login import Account, Login, LoginFailure, Why

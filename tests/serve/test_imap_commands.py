@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from posthouse.mail.instant import DAY
 from posthouse.serve.imap import bodies, fetching, scanning
-from posthouse.serve.imap.door import HANDLERS
+from posthouse.serve.imap.conversation import HANDLERS
 from posthouse.serve.imap.selected import Selected
 from posthouse.store import directory
 from posthouse.store.database import Fault, StoreFault

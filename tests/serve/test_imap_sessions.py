@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from serve.imap_rooms import LETTER, Rooms, rooms
-from serve.loops import run
 
 from posthouse.serve.imap import waiting
 from posthouse.store import mailboxes
+from serve.imap_rooms import LETTER, Rooms, rooms
+from serve.loops import run
 
 # Each begins with three messages in INBOX, seen by nobody, and with its clients in INBOX.
 DIALOGUES = {

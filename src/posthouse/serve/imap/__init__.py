@@ -4,7 +4,7 @@
 told is read from the store when it is told, and what others changed shows at the end of each command and during IDLE.
 """
 
-from posthouse.serve.imap.door import door
+from posthouse.serve.imap.conversation import door
 from posthouse.serve.imap.session import Post
 
 __all__ = ["Post", "door"]

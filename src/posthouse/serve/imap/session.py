@@ -57,7 +57,7 @@ class Answer:
 
 
 class Line(Protocol):
-    """What a session needs of its connection; `serve.imap.door` has the real one."""
+    """What a session needs of its connection; `serve.imap.conversation` has the real one."""
 
     async def event(self) -> Event | None: ...
     async def send(self) -> None: ...

@@ -22,7 +22,7 @@ from posthouse.wire.buffer import BadLine, ProtocolError
 from posthouse.wire.imap import commands, responses
 from posthouse.wire.imap.commands import Command
 from posthouse.wire.imap.faults import Incomplete, Malformed, Refusal
-from posthouse.wire.imap.frames import Announced, Chunk, End, Frame, Frames, Line, Overlong, Whole
+from posthouse.wire.imap.frames import Announced, Chunk, End, Frames, Line, Overlong, Whole
 from posthouse.wire.imap.scanner import Scanner
 from posthouse.wire.imap.table import FEATURES, Row, State, capabilities, row_of, tag_of
 
@@ -100,11 +100,15 @@ _NO_ROW = Row("", State(0), lambda scanner: commands.Noop())
 
 
 class ServerEngine:
-    """One session's protocol. `state`, `enabled` and `closed` are for reading; `closed`: send `take()` and hang up."""
+    """One session's protocol.
+
+    `state`, `enabled`, `closed` and `patience` are for reading. `closed`: send what `take` gives and hang up;
+    `patience`: seconds the client may stay silent now.
+    """
 
     __slots__ = (
         "_bad", "_command", "_flaw", "_frames", "_out", "_paused", "_row", "_settings", "_tag", "closed", "enabled",
-        "state",
+        "patience", "state",
     )  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
@@ -120,11 +124,7 @@ class ServerEngine:
         self.state = State.NOT_AUTHENTICATED
         self.enabled: frozenset[str] = frozenset()
         self.closed = False
-
-    @property
-    def patience(self) -> float:
-        """Seconds the client may stay silent now."""
-        return STRANGER_PATIENCE if self.state is State.NOT_AUTHENTICATED else PATIENCE
+        self.patience = STRANGER_PATIENCE
 
     @property
     def unread(self) -> int:
@@ -149,19 +149,37 @@ class ServerEngine:
     def next_event(self) -> Event | None:
         """The next thing the door must do, or None when octets or an answer are needed."""
         while not self._paused and not self.closed:
+            event: Event | None = None
             try:
-                frame = self._frames.next()
-                if frame is None:
-                    return None
-                event = self._take_in(frame)
+                match self._frames.next():
+                    case None:
+                        return None
+                    case Whole(octets):
+                        event = self._read(octets, None)
+                    case Announced() as literal:
+                        # Decided before any of it is read: the command so far must be right.
+                        event = self._read(self._frames.command, literal)
+                    case Chunk(octets):
+                        if b"\0" in octets:
+                            # RFC 3501 §4.3: a literal holds no NUL.
+                            self._flaw = "The message holds a NUL octet"
+                        return AppendChunk(octets)
+                    case End(rest):
+                        self._paused = True
+                        flaw, self._flaw = self._flaw, ""
+                        return AppendEnd(flaw or ("Unexpected text after the message" if rest else ""))
+                    case Line(octets):
+                        self._paused = True
+                        if isinstance(self._command, commands.Idle):
+                            return Done("" if octets.upper() == b"DONE" else "DONE expected")
+                        return AuthResponse(commands.response(octets))
             except BadLine as fault:
                 # What follows a spoilt line may be the literal that it announced, and is never read as a command.
                 self.bye(fault.flaw.value)
             except Overlong:
                 self.bye("The command is too long")
-            else:
-                if event is not None:
-                    return event
+            if event is not None:
+                return event
         return None
 
     # --- answers -----------------------------------------------------------------------------------------
@@ -194,6 +212,7 @@ class ServerEngine:
             self.state = after
             if stranger:
                 self._frames.line_limit, self._frames.command_limit = LINE, COMMAND
+                self.patience = PATIENCE
                 # RFC 3501 §7.1: what may be done now differs from what might be done before.
                 code = code or _announcement(self)
         if status is Status.OK and not stranger:
@@ -215,28 +234,6 @@ class ServerEngine:
         self.closed = True
 
     # --- commands ----------------------------------------------------------------------------------------
-
-    def _take_in(self, frame: Frame) -> Event | None:
-        match frame:
-            case Whole(octets):
-                return self._read(octets, None)
-            case Announced():
-                # Decided before any of it is read: the command so far must be right.
-                return self._read(self._frames.command, frame)
-            case Chunk(octets):
-                if b"\0" in octets:
-                    # RFC 3501 §4.3: a literal holds no NUL.
-                    self._flaw = "The message holds a NUL octet"
-                return AppendChunk(octets)
-            case End(rest):
-                self._paused = True
-                flaw, self._flaw = self._flaw, ""
-                return AppendEnd(flaw or ("Unexpected text after the message" if rest else ""))
-            case Line(octets):
-                self._paused = True
-                if isinstance(self._command, commands.Idle):
-                    return Done("" if octets.upper() == b"DONE" else "DONE expected")
-                return AuthResponse(commands.response(octets))
 
     def _read(self, octets: bytes, literal: Announced | None) -> Event | None:
         """A whole command, or one up to a literal that waits for a decision."""

@@ -75,10 +75,14 @@ class _Mode(Enum):
 
 
 class Frames:
-    """The reader of one connection. `line_limit` and `command_limit` are octets, changed between commands only."""
+    """The reader of one connection.
+
+    `line_limit` and `command_limit` are octets, changed between commands only. `synchronising` tells whether the
+    client waits before it sends the literal that was announced last.
+    """
 
     __slots__ = (
-        "_left", "_lines", "_literals", "_mode", "_parts", "_size", "_synchronising", "command_limit", "line_limit",
+        "_left", "_lines", "_literals", "_mode", "_parts", "_size", "command_limit", "line_limit", "synchronising",
     )  # fmt: skip
 
     def __init__(self, line_limit: int, command_limit: int) -> None:
@@ -90,7 +94,7 @@ class Frames:
         self._size = 0
         self._left = 0
         self._literals = 0
-        self._synchronising = False
+        self.synchronising = False
 
     def __len__(self) -> int:
         """Octets that wait to be read."""
@@ -106,11 +110,6 @@ class Frames:
         self._restart()
 
     @property
-    def synchronising(self) -> bool:
-        """Whether the client waits before it sends the literal that was announced last."""
-        return self._synchronising
-
-    @property
     def command(self) -> bytes:
         """The command so far."""
         return b"".join(self._parts)
@@ -124,13 +123,18 @@ class Frames:
             if mode is _Mode.ANNOUNCED:
                 return None
             if mode is _Mode.LINE:
-                return self._line()
+                line = self._lines.line(self.line_limit)
+                if line is None:
+                    return None
+                self._restart()
+                return Line(line)
             if mode is _Mode.STREAM and self._left:
                 octets = self._lines.take(min(self._left, CHUNK))
                 self._left -= len(octets)
                 return Chunk(octets) if octets else None
             if mode in (_Mode.STREAM, _Mode.STREAM_END):
-                return self._stream_end()
+                rest = self._literal_end(_Mode.STREAM_END)
+                return None if rest is None else End(rest)
             # What is left are literals to be kept or thrown away.
             if self._left:
                 octets = self._lines.take(self._left)
@@ -141,7 +145,7 @@ class Frames:
                     self._parts.append(octets)
             elif mode is _Mode.LITERAL:
                 self._mode = _Mode.COMMAND
-            elif not self._skip_end():
+            elif self._literal_end(_Mode.SKIP_END) is None:
                 return None
 
     def accept(self) -> None:
@@ -158,7 +162,7 @@ class Frames:
 
     def refuse(self) -> None:
         """Give the command up: a literal that the client sends without waiting is thrown away, and what follows it."""
-        if self._mode is _Mode.ANNOUNCED and self._synchronising:
+        if self._mode is _Mode.ANNOUNCED and self.synchronising:
             self._restart()
         elif self._mode in (_Mode.ANNOUNCED, _Mode.STREAM):
             self._parts.clear()
@@ -186,7 +190,7 @@ class Frames:
                 raise Overlong
             self._parts.append(line + b"\r\n")
             self._mode = _Mode.ANNOUNCED
-            return Announced(self._left, self._synchronising, self._literals == 1)
+            return Announced(self._left, self.synchronising, self._literals == 1)
         if not self._parts:
             self._size = 0
             return Whole(line)
@@ -204,35 +208,17 @@ class Frames:
         if len(found[1]) > 10 or (size := int(found[1])) > MAXIMUM:
             raise Overlong
         self._left = size
-        self._synchronising = not found[2]
+        self.synchronising = not found[2]
         return True
 
-    def _line(self) -> Line | None:
+    def _literal_end(self, mode: _Mode) -> bytes | None:
+        """What follows a literal on its line; then comes another one to be thrown away, or the next command."""
+        self._mode = mode
         line = self._lines.line(self.line_limit)
         if line is None:
             return None
-        self._restart()
-        return Line(line)
-
-    def _stream_end(self) -> End | None:
-        self._mode = _Mode.STREAM_END
-        line = self._lines.line(self.line_limit)
-        if line is None:
-            return None
-        self._after(line)
-        return End(line)
-
-    def _skip_end(self) -> bool:
-        self._mode = _Mode.SKIP_END
-        line = self._lines.line(self.line_limit)
-        if line is None:
-            return False
-        self._after(line)
-        return True
-
-    def _after(self, line: bytes) -> None:
-        """What follows a literal that ended: another one to be thrown away, or the next command."""
-        if self._announced(line) and not self._synchronising:
+        if self._announced(line) and not self.synchronising:
             self._mode = _Mode.SKIP
         else:
             self._restart()
+        return line

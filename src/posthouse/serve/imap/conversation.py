@@ -60,7 +60,7 @@ class Conversation(Dialogue[Event]):
 
     def __init__(self, visit: Visit, post: Post) -> None:
         self._post = post
-        self._imap = ServerEngine(Settings(tls=visit.service == "imaps", starttls=True, append_limit=post.append_limit))
+        self._imap = ServerEngine(Settings(starttls=True, append_limit=post.append_limit))
         super().__init__(visit, self._imap, post.keyring, post.log)
         self._session = Session(post, self._imap, self)
 
