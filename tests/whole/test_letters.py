@@ -103,6 +103,24 @@ def test_what_cannot_be_delivered_comes_back_with_the_reason(tmp_path: Path, rcp
     in_internet(tmp_path, scene)
 
 
+def test_the_journey_of_a_letter_tells_who_was_refused_in_its_place(tmp_path: Path) -> None:
+    async def scene(net: Internet) -> None:
+        def visit() -> None:
+            with smtplib.SMTP("localhost", net.ports["smtp"], timeout=20) as client:
+                rcpts = ["nobody@posthouse.test", BOB]
+                message = octets(letter("s@elsewhere.test", BOB, "Half", Message_ID="<half@x.test>"))
+                assert list(client.sendmail("s@elsewhere.test", rcpts, message)) == rcpts[:1]
+
+        await asyncio.to_thread(visit)
+        (journey,) = await net.journeys("posthouse", "half@x.test")
+        assert sorted(stamp.at for stamp in journey.stamps) == [stamp.at for stamp in journey.stamps]
+        steps = [stamp.step for stamp in journey.stamps]
+        assert steps[2:5] == [Step.ENVELOPE, Step.RECIPIENT, Step.RECIPIENT]
+        assert [stamp.facts["address"] for stamp in journey.stamps[3:5]] == ["nobody@posthouse.test", BOB]
+
+    in_internet(tmp_path, scene)
+
+
 def test_a_stranger_can_neither_relay_nor_guess_nor_pose_as_alice(tmp_path: Path) -> None:
     def visit(net: Internet) -> None:
         with smtplib.SMTP("localhost", net.ports["smtp"], timeout=20) as client:

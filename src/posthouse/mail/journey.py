@@ -90,6 +90,10 @@ _SENTENCES: dict[Step, str] = {
 }
 
 
+# Where no host could be asked, our own words stand for a reply.
+_NO_HOST = "no host could be asked about <{address}>: {reply}"
+
+
 class _Known(dict[str, str]):
     def __missing__(self, key: str) -> str:
         return "?"
@@ -98,7 +102,8 @@ class _Known(dict[str, str]):
 def sentence(stamp: Stamp) -> str:
     """What a person reads about this stamp, one line without control characters; unknown facts show as `?`."""
     words = _Known({k: _word(v) for k, v in stamp.facts.items()})
-    line = _SENTENCES[stamp.step].format_map(words)
+    unasked = stamp.step is Step.ATTEMPT and not stamp.facts.get("host")
+    line = (_NO_HOST if unasked else _SENTENCES[stamp.step]).format_map(words)
     return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line)
 
 

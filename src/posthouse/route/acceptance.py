@@ -159,7 +159,7 @@ class Acceptance:
         envelope = letter.envelope
         ways = self._distribute(tx, letter)
         put(tx, letter.content)
-        stamps = [*letter.session, _envelope_stamp(letter), *ways.stamps, *letter.found]
+        stamps = [*_opening(letter), *ways.stamps, *letter.found]
         topics = []
         # Law: accounts in one order, whoever writes, so that two transactions never wait for each other.
         for account_id in sorted(ways.accounts):
@@ -388,6 +388,16 @@ def _envelope_stamp(letter: Letter) -> Stamp:
     if envelope.envid is not None:
         facts["envid"] = envelope.envid
     return Stamp(letter.now, Step.ENVELOPE, facts)
+
+
+def _opening(letter: Letter) -> list[Stamp]:
+    """The session and the envelope, which was announced before the recipients that the door refused."""
+    stamps = [*letter.session, _envelope_stamp(letter)]
+    if letter.session and letter.session[-1].step is Step.RECIPIENT:
+        refused = [stamp for stamp in letter.session if stamp.step is Step.RECIPIENT]
+        announced = replace(stamps.pop(), at=refused[0].at)
+        stamps[len(letter.session) - len(refused) :] = [announced, *refused]
+    return stamps
 
 
 def _received_facts(content: Content, reading: Reading) -> dict[str, Fact]:
