@@ -37,13 +37,13 @@ DIALOGUES = {
         2< b2 OK Done
         1> a1 FETCH 1:3 UID
         1< * 2 FETCH (UID 2)
-        1< a1 OK [EXPUNGEISSUED] …
+        1< a1 NO [EXPUNGEISSUED] …
         1> a2 SEARCH ALL
         1< * SEARCH 2
         1< a2 OK Done
         1> a3 STORE 1:3 +FLAGS (\\Flagged)
         1< * 2 FETCH (UID 2 FLAGS (\\Flagged…))
-        1< a3 OK [EXPUNGEISSUED] …
+        1< a3 NO [EXPUNGEISSUED] …
         1> a4 UID FETCH 1:* UID
         1< * 2 FETCH (UID 2)
         1< * 3 EXPUNGE

@@ -45,7 +45,7 @@ async def _transfer(
             return None
         moved = transfer(tx, account_id, mailbox_id, uids, target.mailbox_id)
         if not command.uid and len(moved.source) < count:
-            # RFC 2180 §4.4: another session removed some of them; by number, the client means all or none.
+            # RFC 2180 §4.4.1: another session removed some of them; by number, the client means all or none.
             raise Refusal("Some of these messages were removed meanwhile", "EXPUNGEISSUED")
         return moved
 

@@ -17,6 +17,7 @@ from posthouse.store.database import Row, Transaction
 from posthouse.store.messages import Changed
 from posthouse.wire.imap import commands, skeleton
 from posthouse.wire.imap.dates import internal_date
+from posthouse.wire.imap.faults import Refusal
 from posthouse.wire.imap.sections import Attribute, Items
 from posthouse.wire.imap.sequence import MAXIMUM, gather
 
@@ -62,8 +63,8 @@ async def fetch(session: Session, command: commands.Fetch) -> Answer:
             session.tell(plan.lines(view, rows))
         await session.flush()
     if not command.uid and told < sum(end - start for start, end in slices):
-        # RFC 2180 §4.1: another session removed some, and this one may be told only later (RFC 5530 §3).
-        return Answer("Some of these messages were removed meanwhile", "EXPUNGEISSUED")
+        # RFC 2180 §4.1.2: another session removed some, and this one may be told only later (RFC 5530 §3).
+        raise Refusal("Some of these messages were removed meanwhile", "EXPUNGEISSUED")
     return Answer("Done")
 
 

@@ -7,6 +7,7 @@ from posthouse.store.database import Row, Transaction
 from posthouse.store.messages import Changed, Uids
 from posthouse.wire.imap import commands
 from posthouse.wire.imap.commands import Change
+from posthouse.wire.imap.faults import Refusal
 
 
 async def store(session: Session, command: commands.Store) -> Answer:
@@ -31,8 +32,8 @@ async def store(session: Session, command: commands.Store) -> Answer:
             session.tell(view.flags_lines())
         session.tell(view.flag_changes([Changed(*row) for row in rows]))
     if not command.uid and not command.silent and len(rows) < sum(end - start for start, end in slices):
-        # RFC 2180 §4.2: some were removed by another session, which may be told only later.
-        return Answer("Some of these messages were removed meanwhile", "EXPUNGEISSUED")
+        # RFC 2180 §4.2.2, §4.2.3: another session removed some, and this one may be told only later.
+        raise Refusal("Some of these messages were removed meanwhile", "EXPUNGEISSUED")
     return Answer("Done")
 
 
