@@ -44,11 +44,15 @@ class Dialogue:
     def say(self, octets: bytes) -> bytes:
         """Feed one segment; what the engine says to it."""
         self.engine.feed(octets)
-        while (event := self.engine.next_event()) is not None:
-            self._take(event)
-        said = self.engine.take()
-        self.out += said
-        return said
+        said = b""
+        while True:
+            while (event := self.engine.next_event()) is not None:
+                self._take(event)
+            more = self.engine.take()
+            if not more:
+                self.out += said
+                return said
+            said += more
 
     def _take(self, event: ServerEvent) -> None:
         if isinstance(event, BodyChunk):

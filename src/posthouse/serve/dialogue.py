@@ -16,6 +16,7 @@ from posthouse.serve.listener import Visit
 from posthouse.serve.log import Logger
 
 UNREAD = 128 * 1024  # octets fed and not worked on, beyond which the socket is not read
+LOOK_SECONDS = 10.0  # how often a connection is looked at, to see whether its client is late
 LINGER_SECONDS = 30.0  # for a client to read the last words
 
 EventT = TypeVar("EventT", covariant=True)
@@ -91,8 +92,11 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
             out = engine.take()
             if out and self._transport is not None:
                 self._transport.write(out)
-            if self._writable is not None:
-                await self._writable
+                if self._writable is not None:
+                    await self._writable
+                if engine.unread and not engine.closed:
+                    # An engine may stop in the middle of a flight, so that its output does not pile up.
+                    continue
             if engine.closed or self._ended:
                 return None
             if self._draining and self.may_leave():
@@ -134,7 +138,7 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
         self._transport = cast(asyncio.Transport, transport)
         self.tls = tls.facts(transport)
         self._heard = self._loop.time()
-        self._timer = self._loop.call_later(self._engine.patience, self._look)
+        self._timer = self._loop.call_later(min(self._engine.patience, LOOK_SECONDS), self._look)
         self._task = self._loop.create_task(self._run())
 
     def data_received(self, data: bytes) -> None:
@@ -144,7 +148,8 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
         self._engine.feed(data)
         if self._waiter is not None:
             self._wake()
-        elif self._engine.unread > UNREAD and self._reading and self._transport is not None:
+        # uvloop may read many times before the task runs.
+        if self._engine.unread > UNREAD and self._reading and self._transport is not None:
             self._reading = False
             self._transport.pause_reading()
 
@@ -192,7 +197,9 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
         left = self._heard + self._engine.patience - now
         idle = self._waiter is not None or self._writable is not None
         if not idle or (left > 0 and not self.overdue()):
-            self._timer = self._loop.call_later(max(left, 1.0), self._look)
+            # Patience may have become shorter than it was when this was set.
+            seconds = min(left, LOOK_SECONDS) if idle else LOOK_SECONDS
+            self._timer = self._loop.call_later(seconds, self._look)
             return
         if self._writable is None:
             self.late()

@@ -49,6 +49,9 @@ from posthouse.wire.smtp.table import VERBS, objection
 
 __all__ = ["ServerEngine", "Settings"]
 
+# So many replies are made in one go. A client that sends commands and reads no replies fills no memory with them.
+_REPLIES = 256
+
 _UNKNOWN = Reply(500, "5.5.1", "That is no command of SMTP")
 _NOT_ASCII = Reply(500, "5.5.2", "The command is not ASCII; with SMTPUTF8 it may be UTF-8")
 _CONTROL = Reply(500, "5.5.2", "The command holds a control character")
@@ -100,7 +103,11 @@ class ServerEngine:
     # --- events ---------------------------------------------------------------------------------------
 
     def next_event(self) -> ServerEvent | None:
-        """The next thing the door has to know; None where more octets or an answer are waited for."""
+        """The next thing the door has to know; None where more octets or an answer are waited for.
+
+        None is also given where a lot is to be said: send what `take` gives, and as long as it gives something, ask
+        again.
+        """
         session = self._session
         news = session.news
         while True:
@@ -110,6 +117,8 @@ class ServerEngine:
                 return None
             reading = session.reading
             if reading == Reading.COMMANDS:
+                if len(session.out) >= _REPLIES:
+                    return None
                 line = _line(session)
                 if line is None:
                     return None
