@@ -508,6 +508,9 @@ class Standing:
             self._log.error("settings not reloaded", exc_info=error)
             return
         self._config, self._house = config, new
+        # From here on nobody new comes to the one before, not even within this turn of the loop.
+        for listener in old.listeners:
+            listener.stop()
         task = asyncio.create_task(old.stop())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)

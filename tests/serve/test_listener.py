@@ -275,7 +275,11 @@ def test_draining_asks_first_and_aborts_after_the_grace(loop: str) -> None:
 
 
 @on_both_loops
-def test_draining_ends_handshakes_under_way(loop: str, tmp_path: Path) -> None:
+def test_draining_breaks_off_handshakes_that_do_not_end(
+    loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener_module, "GOODBYE_SECONDS", 0.1)
+
     async def main() -> None:
         keyring = Keyring("mx.example.org", None, None, tmp_path)
         census = Census()
@@ -286,6 +290,22 @@ def test_draining_ends_handshakes_under_way(loop: str, tmp_path: Path) -> None:
         await service.drain(20.0)
         assert census.open == 0
         assert await reader.read() == b""
+        writer.close()
+
+    run(main(), loop)
+
+
+@on_both_loops
+def test_who_was_just_accepted_is_told_too(loop: str) -> None:
+    async def main() -> None:
+        census = Census()
+        service = opened(census)
+        reader, writer = await knock(service.port)
+        while not census.open:
+            await asyncio.sleep(0)
+        service.stop()
+        await service.drain(5.0)
+        assert await reader.read() == b"hello\nbye\n"
         writer.close()
 
     run(main(), loop)

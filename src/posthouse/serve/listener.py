@@ -166,6 +166,7 @@ class Listener:
         self._present: set[Visit] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
         self._accepting = False
+        self._draining = False
         self._empty: asyncio.Event = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._accepted = metrics.connections.labels(service)
@@ -194,13 +195,16 @@ class Listener:
             each.close()
 
     async def drain(self, grace: float) -> None:
-        """Ask every conversation to leave, and abort the rest after `grace` seconds."""
-        for task in tuple(self._handshakes):
-            task.cancel()
+        """Ask every conversation to leave, and abort the rest after `grace` seconds.
+
+        Handshakes under way get a moment to come to their end, so that their client can be told.
+        """
+        self._draining = True
         for visit in tuple(self._present):
-            # Without a transport it is still in its handshake, which has just been ended.
+            # Without a transport it is still in its handshake.
             if visit.conversation is not None and visit.transport is not None:
                 visit.conversation.drain()
+        impatience = self._loop.call_later(min(grace, GOODBYE_SECONDS), self._break_off)
         for seconds in (grace, GOODBYE_SECONDS):
             self._empty.clear()
             if not self._present:
@@ -212,6 +216,12 @@ class Listener:
                 for visit in tuple(self._present):
                     if visit.transport is not None:
                         visit.transport.abort()
+        impatience.cancel()
+        self._break_off()
+
+    def _break_off(self) -> None:
+        for task in tuple(self._handshakes):
+            task.cancel()
 
     def gone(self, visit: Visit) -> None:
         """A visit is over (it tells so itself)."""
@@ -287,6 +297,8 @@ class Listener:
             )
             # Not a subclass of WriteTransport on every loop, but always one by its methods.
             visit.transport = cast(asyncio.WriteTransport, transport)
+            if self._draining:
+                conversation.drain()
         except (OSError, TimeoutError):
             # ssl.SSLError is an OSError. Who cannot shake hands is no event worth a record.
             self._dismiss(connection, visit)

@@ -1,0 +1,118 @@
+"""`posthouse serve` as a process of its own, on free ports of loopback, with its log read as it comes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PROGRAM = str(Path(sys.executable).with_name("posthouse"))
+PATIENCE = 20.0
+SERVICES = ("smtp", "submission", "http")
+
+SETTINGS = """
+hostname = "mx.example.org"
+data_dir = "data"
+[listen]
+smtp = ["127.0.0.1:0"]
+submission = ["127.0.0.1:0"]
+submissions = []
+imap = []
+imaps = []
+pop3 = []
+pop3s = []
+http = ["127.0.0.1:0"]
+[dns]
+servers = ["127.0.0.1:9"]
+"""
+
+
+class ServerProcess:
+    """Started by `with`; killed at its end where it still runs."""
+
+    def __init__(self, folder: Path, more: str = "", **environ: str) -> None:
+        self.folder = folder
+        self.settings = folder / "posthouse.toml"
+        self.settings.write_text(SETTINGS + more)
+        self.lines: list[dict[str, Any]] = []
+        self._grown = threading.Condition()
+        self.process = subprocess.Popen(
+            [PROGRAM, "serve", "--config", str(self.settings)],
+            stderr=subprocess.PIPE, env={**os.environ, **environ}, text=True,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._grown:
+                self.lines.append(json.loads(line) if line.startswith("{") else {"event": line})
+                self._grown.notify_all()
+        with self._grown:
+            self._grown.notify_all()
+
+    def __enter__(self) -> "ServerProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+    def saw(self, event: str, count: int = 1, **facts: Any) -> dict[str, Any]:
+        """Wait for so many lines about an event; gives the last of them."""
+
+        def found() -> list[dict[str, Any]]:
+            return [each for each in self.lines if each["event"] == event and facts.items() <= each.items()]
+
+        with self._grown:
+            assert self._grown.wait_for(lambda: len(found()) >= count, PATIENCE), (event, facts, self.lines)
+            return found()[-1]
+
+    def port(self, service: str) -> int:
+        return int(self.saw("listening", service=service)["port"])
+
+    def send(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def run(self, *arguments: str, stdin: str = "") -> None:
+        """A management command on this server."""
+        subprocess.run(
+            [PROGRAM, *arguments, "--config", str(self.settings)],
+            input=stdin, text=True, check=True, capture_output=True, timeout=PATIENCE,
+        )  # fmt: skip
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Ask it to stop; gives the exit code."""
+        self.send(number)
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return code
+
+    def children(self) -> list[int]:
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in path.read_text().split()]
+
+
+def until(what: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    """Whether the process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
