@@ -121,8 +121,9 @@ def _suggestions(card: Mapping[str, Any], folder: Path) -> list[tuple[str, str]]
     )
     found = [("Let alice write to carol, from one host to the other:", write)]
     if "imaps" in card["far"]:
+        login = f"carol@far.test:{passwords['carol@far.test']}"
         read = (
-            f"curl -s --cacert {shlex.quote(str(folder / 'ca.pem'))} --user carol@far.test:{passwords['carol@far.test']}"
+            f"curl -s --cacert {shlex.quote(str(folder / 'ca.pem'))} --user {login}"
             f' "imaps://localhost:{card["far"]["imaps"]}/INBOX;MAILINDEX=*"'
         )
         found.append(("Read it as carol, over IMAP (any mail program will do):", read))
