@@ -92,7 +92,7 @@ def console() -> "Console":
     """Standard output, with colours where it is a terminal, with neither colours nor wrapped lines elsewhere."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED_WIDTH
+    width = None if sys.stdout.isatty() else UNBOUNDED_WIDTH
     return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
