@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.address import Address
 from posthouse.mail.author import SINGLETONS, AuthorError, author, flaws
 from posthouse.mail.headers import scan_header
@@ -28,7 +29,7 @@ def header(*lines: str) -> bytes:
         "a@x.example (Cron Daemon)",
         "<a@x.example> (Alice)",
         "=?utf-8?q?J=C3=B6rg?= <a@x.example>",
-        "=?utf-8?q?a?= =?utf-8?q?b?= \"c\" d. <a@x.example>",
+        '=?utf-8?q?a?= =?utf-8?q?b?= "c" d. <a@x.example>',
         "[JIRA] Alice <a@x.example>",
         "Jörg <a@x.example>",
         "J\udcf6rg <a@x.example>",
@@ -170,7 +171,9 @@ def test_what_may_stand_once_may_not_stand_twice(name: str) -> None:
     assert name in flaws(scan_header(header(f"From: {A}", f"{name}: x", f"{name.upper()}: y"))).lower()
 
 
-@pytest.mark.parametrize("other", ["Sender: b@y.example", "Resent-From: b@y.example", "Reply-To: b@y.example", "X-From: b@y.example"])
+@pytest.mark.parametrize(
+    "other", ["Sender: b@y.example", "Resent-From: b@y.example", "Reply-To: b@y.example", "X-From: b@y.example"]
+)
 def test_no_other_field_changes_who_wrote_it(other: str) -> None:
     for lines in ((other, f"From: {A}"), (f"From: {A}", other)):
         found = scan_header(header(*lines))

@@ -7,6 +7,7 @@ from email.policy import default
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.address import Address
 from posthouse.mail.author import author, flaws
 from posthouse.mail.compose import Body, ComposeError, Multipart, compose, format_field, format_mailbox, text_body
@@ -59,9 +60,14 @@ def test_a_letter_with_everything_comes_back_whole() -> None:
     assert mailboxes(message.header.addresses("cc"))[7].display_name == "Person Nr. 7, Büro"
     shape = [(part.number, "/".join(part.content_type)) for part in message.root.walk()]
     assert shape == [
-        ("", "multipart/mixed"), ("1", "multipart/alternative"), ("1.1", "text/plain"), ("1.2", "text/html"),
-        ("2", "image/png"), ("3", "message/rfc822"), ("3.1", "text/plain"),
-    ]  # fmt: skip
+        ("", "multipart/mixed"),
+        ("1", "multipart/alternative"),
+        ("1.1", "text/plain"),
+        ("1.2", "text/html"),
+        ("2", "image/png"),
+        ("3", "message/rfc822"),
+        ("3.1", "text/plain"),
+    ]
     picture = message.find("2")
     assert picture is not None
     assert picture.decoded() == bytes(range(256)) * 20
@@ -125,7 +131,9 @@ def test_no_name_of_a_person_file_or_parameter_takes_one(control: str) -> None:
         compose(FIELDS, text_body(""), boundary=f"1{control}2")
 
 
-@pytest.mark.parametrize("name", ["", "Sub ject", "Subject:", "Sübject", "Subject\r\n", "Content-Type", "MIME-Version", "x" * 100])
+@pytest.mark.parametrize(
+    "name", ["", "Sub ject", "Subject:", "Sübject", "Subject\r\n", "Content-Type", "MIME-Version", "x" * 100]
+)
 def test_no_field_has_a_name_that_is_none(name: str) -> None:
     with pytest.raises(ComposeError):
         compose([(name, "x")], text_body(""), boundary="1")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.dates import Date, parse_date
 from posthouse.mail.instant import SECOND, rfc3339, rfc5322_date
 
@@ -53,25 +54,42 @@ def test_a_date_is_understood(value: bytes, instant: int, offset: int | None) ->
 @pytest.mark.parametrize(
     "value",
     [
-        b"", b" ", b"yesterday", b"Sat,", b"1 Mar 2025", b"Tue, 7 Bog 2026 19:14:51 +0000", b"Tue, 7 00 2026 19:14:51 +0000",
-        b"30 Feb 2025 00:00:00 +0000", b"29 Feb 2025 00:00:00 +0000", b"0 Jan 2025 00:00:00 +0000", b"32 Jan 2025 00:00 +0000",
-        b"1 Jan 2025 24:00:00 +0000", b"1 Jan 2025 00:60:00 +0000", b"1 Jan 2025 00:00:61 +0000", b"1 Jan 0000 00:00:00 +0000",
-        b"2025-03-01T18:15:30Z", b"\xff\xfe", b"1 J\xe4n 2025 00:00:00 +0000", b"(" * 5000, b"1 Jan " + b"2" * 5000,
+        b"",
+        b" ",
+        b"yesterday",
+        b"Sat,",
+        b"1 Mar 2025",
+        b"Tue, 7 Bog 2026 19:14:51 +0000",
+        b"Tue, 7 00 2026 19:14:51 +0000",
+        b"30 Feb 2025 00:00:00 +0000",
+        b"29 Feb 2025 00:00:00 +0000",
+        b"0 Jan 2025 00:00:00 +0000",
+        b"32 Jan 2025 00:00 +0000",
+        b"1 Jan 2025 24:00:00 +0000",
+        b"1 Jan 2025 00:60:00 +0000",
+        b"1 Jan 2025 00:00:61 +0000",
+        b"1 Jan 0000 00:00:00 +0000",
+        b"2025-03-01T18:15:30Z",
+        b"\xff\xfe",
+        b"1 J\xe4n 2025 00:00:00 +0000",
+        b"(" * 5000,
+        b"1 Jan " + b"2" * 5000,
     ],
-)  # fmt: skip
+)
 def test_what_is_no_date_is_none(value: bytes) -> None:
     assert parse_date(value) is None
 
 
 @given(
-    st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(9998, 12, 31)),
+    st.integers(-2_208_988_800, 253_370_764_800),
     st.integers(min_value=-23 * 60, max_value=23 * 60),
 )
-def test_dates_of_the_standard_library_mean_the_same(moment: datetime, offset: int) -> None:
-    moment = moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=offset)))
+def test_dates_of_the_standard_library_mean_the_same(seconds: int, offset: int) -> None:
+    zone = timezone(timedelta(minutes=offset))
+    moment = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).astimezone(zone)
     date = parse_date(format_datetime(moment).encode())
     assert date is not None
-    assert date.at == (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    assert date.at == seconds * SECOND
     assert date.offset == offset
 
 
@@ -87,18 +105,18 @@ def test_no_octets_raise(value: bytes) -> None:
     assert date is None or isinstance(date.at, int)
 
 
-# Header text of the public set → why we differ.
+# Place in the public set → why we differ.
 EXCEPTIONS = {
-    "20 11 (some \n 44 comments(more comments\n )) 79 05:34:27 -0300": "a month is a name: 20 11 79 could be any of three",
-    " 4 8 15 16 23 42, 4 8 15 16 23 42, 4 8 15 16 23 42, ": "numbers alone are no date",
-    "Tue, 1 Jul 2003 ((invalid)\ncomment) 10:52:37 +0200": "a line end without white space behind it ends a field, "
-    "before a value gets here",
+    5: "a month is a name: three numbers could be any date",
+    6: "numbers alone are no date",
+    7: "a line end without white space behind it ends a field, before a value gets here",
 }
 
 
 def test_the_public_set_is_read_alike(vectors: Path) -> None:
     differing = set()
-    for case in json.loads((vectors / "mime/mail-parser/fields/date.json").read_text("utf-8")):
+    cases = json.loads((vectors / "mime/mail-parser/fields/date.json").read_text("utf-8"))
+    for place, case in enumerate(cases):
         # One of them is a Received field, whose date stands behind its last semicolon.
         date = parse_date(case["header"].rpartition(";")[2].encode())
         expected = case["expected"]
@@ -106,10 +124,12 @@ def test_the_public_set_is_read_alike(vectors: Path) -> None:
             try:
                 sign = -1 if expected["tz_before_gmt"] else 1
                 zone = timezone(sign * timedelta(hours=expected["tz_hour"], minutes=expected["tz_minute"]))
-                moment = datetime(*(expected[k] for k in ("year", "month", "day", "hour", "minute", "second")), tzinfo=zone)
+                moment = datetime(
+                    *(expected[k] for k in ("year", "month", "day", "hour", "minute", "second")), tzinfo=zone
+                )
                 expected = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
             except ValueError:
                 expected = None
         if (date.at if date else None) != expected:
-            differing.add(case["header"])
+            differing.add(place)
     assert differing == set(EXCEPTIONS)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.address import Address
 from posthouse.mail.bodies import bodies
 from posthouse.mail.facts import IDENTIFIER_CHARACTERS, REFERENCES, SUBJECT_CHARACTERS, base_subject, facts
@@ -19,10 +20,18 @@ def of(*lines: str) -> Message:
 def test_an_ordinary_letter_has_all_its_facts() -> None:
     known = facts(
         of(
-            "From: =?utf-8?q?J=C3=B6rg?= <joerg@x.example>", "To: b@y.example", "Subject: Re: [list] Gr=?utf-8?q?=C3=BC?=n",
-            "Date: Sat, 01 Mar 2025 19:15:30 +0100", "Message-ID: <1@x.example>", "In-Reply-To: <0@y.example> (of Friday)",
-            "References: <a@y.example>\r\n <0@y.example>", "", "Guten  Tag,", "", "\tBob!",
-        )  # fmt: skip
+            "From: =?utf-8?q?J=C3=B6rg?= <joerg@x.example>",
+            "To: b@y.example",
+            "Subject: Re: [list] Gr=?utf-8?q?=C3=BC?=n",
+            "Date: Sat, 01 Mar 2025 19:15:30 +0100",
+            "Message-ID: <1@x.example>",
+            "In-Reply-To: <0@y.example> (of Friday)",
+            "References: <a@y.example>\r\n <0@y.example>",
+            "",
+            "Guten  Tag,",
+            "",
+            "\tBob!",
+        )
     )
     assert known.message_id == "1@x.example"
     assert known.subject == "Re: [list] Grün"
@@ -55,9 +64,13 @@ def test_broken_identifiers_are_taken_as_they_are() -> None:
 def test_every_fact_is_bounded() -> None:
     known = facts(
         of(
-            "Subject: " + "s" * 100_000, "Message-ID: <" + "m" * 50_000 + ">", "From: " + "n" * 100_000 + " <a@x.example>",
-            "References: " + " ".join(f"<{n}@x>" for n in range(5_000)), "", "p" * 100_000,
-        )  # fmt: skip
+            "Subject: " + "s" * 100_000,
+            "Message-ID: <" + "m" * 50_000 + ">",
+            "From: " + "n" * 100_000 + " <a@x.example>",
+            "References: " + " ".join(f"<{n}@x>" for n in range(5_000)),
+            "",
+            "p" * 100_000,
+        )
     )
     assert len(known.subject) == SUBJECT_CHARACTERS
     assert len(known.message_id) <= IDENTIFIER_CHARACTERS
@@ -69,9 +82,14 @@ def test_every_fact_is_bounded() -> None:
 
 def test_no_fact_can_break_out_of_its_line() -> None:
     known = facts(
-        of("Subject: =?utf-8?q?a=0D=0Ab=00c=1B[31m?=", "From: =?utf-8?q?x=0Ay?= <a@x.example>", "Message-ID: <a\x1bb@x>",
-           "", "one\x1b[31m\x00two\x07"),
-    )  # fmt: skip
+        of(
+            "Subject: =?utf-8?q?a=0D=0Ab=00c=1B[31m?=",
+            "From: =?utf-8?q?x=0Ay?= <a@x.example>",
+            "Message-ID: <a\x1bb@x>",
+            "",
+            "one\x1b[31m\x00two\x07",
+        ),
+    )
     for text in (known.subject, known.base_subject, known.display_name, known.message_id, known.preview):
         assert text
         assert not set(map(chr, range(32))) & set(text)
@@ -90,16 +108,42 @@ def test_no_octets_raise(octets: bytes) -> None:
 @pytest.mark.parametrize(
     ("subject", "base"),
     [
-        ("", ""), ("Lunch", "lunch"), ("Re: Lunch", "lunch"), ("RE:Lunch", "lunch"), ("re : Lunch", "lunch"),
-        ("Fw: Lunch", "lunch"), ("Fwd: Lunch", "lunch"), ("Re: Fwd: re: Lunch", "lunch"), ("Re[2]: Lunch", "lunch"),
-        ("Re [x] : Lunch", "lunch"), ("[list] Lunch", "lunch"), ("[a] [b] Re: Lunch", "lunch"), ("[a] Re: [b] Lunch", "lunch"),
-        ("[list]", "[list]"), ("[a] [b]", "[b]"), ("Re: [list]", "[list]"), ("[list] Re:", ""),
-        ("Lunch (fwd)", "lunch"), ("Lunch (fwd) (FWD)  ", "lunch"), ("[Fwd: Lunch]", "lunch"), ("[fwd: Re: Lunch (fwd)]", "lunch"),
-        ("Re: [Fwd: [list] Lunch]", "lunch"), ("Reply: Lunch", "reply: lunch"), ("Lunch  \t on   Monday", "lunch on monday"),
-        ("AW: Essen", "aw: essen"), ("Größe", "grösse"), ("Re:", ""), ("[", "["), ("]", "]"), ("[a", "[a"), ("Re: Re", "re"),
-        ("(fwd)", ""), ("[fwd:]", ""), ("fwd", "fwd"),
+        ("", ""),
+        ("Lunch", "lunch"),
+        ("Re: Lunch", "lunch"),
+        ("RE:Lunch", "lunch"),
+        ("re : Lunch", "lunch"),
+        ("Fw: Lunch", "lunch"),
+        ("Fwd: Lunch", "lunch"),
+        ("Re: Fwd: re: Lunch", "lunch"),
+        ("Re[2]: Lunch", "lunch"),
+        ("Re [x] : Lunch", "lunch"),
+        ("[list] Lunch", "lunch"),
+        ("[a] [b] Re: Lunch", "lunch"),
+        ("[a] Re: [b] Lunch", "lunch"),
+        ("[list]", "[list]"),
+        ("[a] [b]", "[b]"),
+        ("Re: [list]", "[list]"),
+        ("[list] Re:", ""),
+        ("Lunch (fwd)", "lunch"),
+        ("Lunch (fwd) (FWD)  ", "lunch"),
+        ("[Fwd: Lunch]", "lunch"),
+        ("[fwd: Re: Lunch (fwd)]", "lunch"),
+        ("Re: [Fwd: [list] Lunch]", "lunch"),
+        ("Reply: Lunch", "reply: lunch"),
+        ("Lunch  \t on   Monday", "lunch on monday"),
+        ("AW: Essen", "aw: essen"),
+        ("Größe", "grösse"),
+        ("Re:", ""),
+        ("[", "["),
+        ("]", "]"),
+        ("[a", "[a"),
+        ("Re: Re", "re"),
+        ("(fwd)", ""),
+        ("[fwd:]", ""),
+        ("fwd", "fwd"),
     ],
-)  # fmt: skip
+)
 def test_a_base_subject_is_what_a_thread_shares(subject: str, base: str) -> None:
     assert base_subject(subject) == base
 
@@ -198,11 +242,36 @@ def test_the_example_of_the_standard_is_split_as_it_says() -> None:
         (["Content-Disposition: attachment", "", "text"], True),
         (["Content-Type: application/pdf", "Content-Disposition: inline", "", "x"], False),
         (["Content-Type: message/rfc822", "", "A: b", "", ""], True),
-        (["Content-Type: multipart/alternative; boundary=b", "", "--b", "", "x", "--b", "Content-Type: text/html", "", "y"], False),
-        (["Content-Type: multipart/mixed; boundary=b", "", "--b", "", "x", "--b", "Content-Type: text/plain; name=a.txt", "", "y"],
-         True),
+        (
+            [
+                "Content-Type: multipart/alternative; boundary=b",
+                "",
+                "--b",
+                "",
+                "x",
+                "--b",
+                "Content-Type: text/html",
+                "",
+                "y",
+            ],
+            False,
+        ),
+        (
+            [
+                "Content-Type: multipart/mixed; boundary=b",
+                "",
+                "--b",
+                "",
+                "x",
+                "--b",
+                "Content-Type: text/plain; name=a.txt",
+                "",
+                "y",
+            ],
+            True,
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_attachment_is_what_is_offered_for_saving(lines: list[str], attached: bool) -> None:
     assert facts(of(*lines)).has_attachment is attached
 
@@ -231,8 +300,18 @@ def test_html_is_read_for_its_words(html: str, text: str) -> None:
 
 
 def test_a_preview_takes_the_text_that_is_shown_first() -> None:
-    message = of("Content-Type: multipart/alternative; boundary=b", "", "--b", "Content-Type: text/html", "", "<p>HTML</p>",
-                 "--b", "", "plain", "--b--")  # fmt: skip
+    message = of(
+        "Content-Type: multipart/alternative; boundary=b",
+        "",
+        "--b",
+        "Content-Type: text/html",
+        "",
+        "<p>HTML</p>",
+        "--b",
+        "",
+        "plain",
+        "--b--",
+    )
     assert facts(message).preview == "plain"
     assert facts(of("Content-Type: text/html", "", "<title>no</title><p>yes</p>")).preview == "yes"
     assert facts(of("Content-Type: image/png", "", "x")).preview == ""
@@ -244,6 +323,20 @@ def test_a_preview_looks_further_where_a_message_begins_with_nothing() -> None:
 
 
 def test_a_preview_decodes_what_it_shows() -> None:
-    assert facts(of("Content-Transfer-Encoding: base64", "Content-Type: text/plain; charset=utf-8", "", "R3LDvMOfZQ==")).preview == "Grüße"
-    assert facts(of("Content-Transfer-Encoding: quoted-printable", "Content-Type: text/plain; charset=iso-8859-1", "",
-                    "Gr=FC=DFe=\r\n!")).preview == "Grüße!"  # fmt: skip
+    assert (
+        facts(
+            of("Content-Transfer-Encoding: base64", "Content-Type: text/plain; charset=utf-8", "", "R3LDvMOfZQ==")
+        ).preview
+        == "Grüße"
+    )
+    assert (
+        facts(
+            of(
+                "Content-Transfer-Encoding: quoted-printable",
+                "Content-Type: text/plain; charset=iso-8859-1",
+                "",
+                "Gr=FC=DFe=\r\n!",
+            )
+        ).preview
+        == "Grüße!"
+    )

@@ -8,6 +8,7 @@ from email.policy import compat32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.headers import HEADER_FIELDS, HEADER_OCTETS, HeaderError, parse_header, scan_header
 
 HONEST = (
@@ -93,14 +94,18 @@ def test_what_is_no_field_begins_the_body_and_is_told(octets: bytes, names: list
     assert "not a header field" in header.flaw
 
 
-@pytest.mark.parametrize("first", [b"From alice Sat Mar  1 18:15:30 2025\r\n", b">From alice\r\n", b" stray\r\n", b"\tx\r\n"])
+@pytest.mark.parametrize(
+    "first", [b"From alice Sat Mar  1 18:15:30 2025\r\n", b">From alice\r\n", b" stray\r\n", b"\tx\r\n"]
+)
 def test_what_mbox_files_put_before_a_header_is_passed_over_and_told(first: bytes) -> None:
     header = scan_header(first + b"A: b\r\n\r\nx")
     assert [field.name for field in header.fields] == ["A"]
     assert header.flaw
 
 
-@pytest.mark.parametrize("octets", [b"From : a@b.example\r\n", b" From: a@b.example\r\n", b"From\r\n : a@b.example\r\n", b"From\t: a\r\n"])
+@pytest.mark.parametrize(
+    "octets", [b"From : a@b.example\r\n", b" From: a@b.example\r\n", b"From\r\n : a@b.example\r\n", b"From\t: a\r\n"]
+)
 def test_white_space_around_a_name_is_told(octets: bytes) -> None:
     header = scan_header(b"To: c@d.example\r\n" + octets + b"\r\n" if octets[:1] != b" " else octets + b"\r\n")
     assert header.flaw

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.address import Address
 from posthouse.mail.mailboxes import ADDRESSES, Entry, Group, Mailbox, mailboxes, parse_address_list
 from posthouse.mail.words import encode_phrase
@@ -39,7 +40,7 @@ def seen(entries: tuple[Entry, ...]) -> list[object]:
         (b"J\xc3\xb6rg <j@x.example>", [("Jörg", "j@x.example")]),
         (b"j\xc3\xb6rg@x.example", [("", "jörg@x.example")]),
         (b'"a b"@x.example', [("", '"a b"@x.example')]),
-        (b"Alice <\"a b\"@x.example>", [("Alice", '"a b"@x.example')]),
+        (b'Alice <"a b"@x.example>', [("Alice", '"a b"@x.example')]),
         (b"a @ x . example", [("", "a@x.example")]),
         (b"a(c)@(d)x.example", [("c d", "a@x.example")]),
         (b"<@one.example,@two.example:u@c.example>", [("", "u@c.example")]),
@@ -75,7 +76,12 @@ def test_only_what_is_an_address_counts_as_one() -> None:
 
 def test_groups_can_be_opened() -> None:
     entries = parse_address_list(b"a@x.example, g: b@x.example, c@x.example;, d@x.example")
-    assert [mailbox.raw for mailbox in mailboxes(entries)] == ["a@x.example", "b@x.example", "c@x.example", "d@x.example"]
+    assert [mailbox.raw for mailbox in mailboxes(entries)] == [
+        "a@x.example",
+        "b@x.example",
+        "c@x.example",
+        "d@x.example",
+    ]
 
 
 def test_envelope_gets_the_name_as_it_stands() -> None:
@@ -90,7 +96,7 @@ def test_a_mailbox_can_be_written_again() -> None:
 
 
 def test_beyond_the_bound_the_rest_is_left_out() -> None:
-    for separator in (b",", b";", b",\"x\" "):
+    for separator in (b",", b";", b',"x" '):
         value = separator.join([b"a@b.example"] * (ADDRESSES + 10))
         assert len(parse_address_list(value)) == ADDRESSES
 
@@ -116,26 +122,23 @@ def test_an_honest_list_means_the_same_to_the_standard_library(people: list[tupl
     assert ours == [(name, address) for name, address in getaddresses([value])]
 
 
+# Place in the public set → why we differ.
 EXCEPTIONS = {
-    # comments: theirs are added to the name, ours stand in for it where there is none
-    "Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>\n",
-    "A Group(Some people)\n        :Chris Jones <c@(Chris's host.)public.example>,\n            joe@example.org,\n"
-    "     John <jdoe@one.test> (my dear friend); (the end of the group)\n",
-    "John Doe <jdoe@machine(comment).  example>\n",
-    "Nathaniel Borenstein <nsb@thumper.bellcore.com>\n    (=?iso-8859-8?b?7eXs+SDv4SDp7Oj08A==?=)\n",
-    "Name (comment) =?utf-8?q?Doe?= <a@b.com>\n",
-    # a line end without white space ends a field, and never gets here
-    "test@test.com\ninvalid@address.com\n",
-    # what follows a group is no nameless group
-    "List 1: addr1@test.com, addr2@test.com; List 2: addr3@test.com, addr4@test.com; addr5@test.com, addr6@test.com\n",
-    '"=?utf-8?b?VGjDrXMgw61zIHbDoWzDrWQgw5pURjg=?=": addr1@test.com, addr2@test.com; '
-    "=?utf-8?b?VGjDrXMgw61zIHbDoWzDrWQgw5pURjg=?=: addr3@test.com, addr4@test.com; addr5@test.com, addr6@test.com\n",
+    4: "their comments are added to the name, ours stand in for it where there is none",
+    5: "their comments are added to the name, ours stand in for it where there is none",
+    7: "their comments are added to the name, ours stand in for it where there is none",
+    11: "their comments are added to the name, ours stand in for it where there is none",
+    15: "a line end without white space ends a field, and never gets here",
+    17: "what follows a group is no nameless group",
+    18: "what follows a group is no nameless group",
+    28: "their comments are added to the name, ours stand in for it where there is none",
 }
 
 
 def test_the_public_set_is_read_alike(vectors: Path) -> None:
     differing = set()
-    for case in json.loads((vectors / "mime/mail-parser/fields/address.json").read_text("utf-8")):
+    cases = json.loads((vectors / "mime/mail-parser/fields/address.json").read_text("utf-8"))
+    for place, case in enumerate(cases):
         expected = case["expected"]
         if "List" in expected:
             wanted: list[object] = [(item["name"] or "", item["address"]) for item in expected["List"]]
@@ -145,5 +148,5 @@ def test_the_public_set_is_read_alike(vectors: Path) -> None:
                 for group in expected["Group"]
             ]
         if seen(parse_address_list(case["header"].encode())) != wanted:
-            differing.add(case["header"])
-    assert differing == EXCEPTIONS
+            differing.add(place)
+    assert differing == set(EXCEPTIONS)

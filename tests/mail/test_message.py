@@ -10,6 +10,7 @@ from email.mime.text import MIMEText
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.message import Message, Part
 from posthouse.mail.parts import LEVELS, PARTS
 
@@ -134,7 +135,8 @@ def test_a_lone_body_is_part_one() -> None:
 
 
 def test_a_message_that_is_a_message_has_parts_below_one() -> None:
-    octets = b"Content-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b\r\n\r\ny\r\n"
+    octets = b"Content-Type: message/rfc822\r\n\r\n" + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    octets += b"--b\r\n\r\nx\r\n--b\r\n\r\ny\r\n"
     assert [n for n, _, _ in shape(Message.parse(octets).root)] == ["1", "1", "1.1", "1.2"]
 
 
@@ -144,8 +146,11 @@ def test_a_digest_holds_messages() -> None:
         b"--b\r\nContent-Type: text/plain\r\n\r\ny\r\n--b--"
     )
     assert [k for _, k, _ in shape(Message.parse(octets).root)] == [
-        "multipart/digest", "message/rfc822", "text/plain", "text/plain",
-    ]  # fmt: skip
+        "multipart/digest",
+        "message/rfc822",
+        "text/plain",
+        "text/plain",
+    ]
 
 
 # --- boundaries ---------------------------------------------------------------------------------------
@@ -180,8 +185,13 @@ def test_lines_may_end_in_lf_alone() -> None:
 
 
 def test_a_multipart_without_a_boundary_or_parts_has_none() -> None:
-    for value in (b"multipart/mixed", b"multipart/mixed; boundary=", b'multipart/mixed; boundary="  "',
-                  b"multipart/mixed; boundary=" + b"x" * 1000, b"multipart/mixed; boundary=absent"):  # fmt: skip
+    for value in (
+        b"multipart/mixed",
+        b"multipart/mixed; boundary=",
+        b'multipart/mixed; boundary="  "',
+        b"multipart/mixed; boundary=" + b"x" * 1000,
+        b"multipart/mixed; boundary=absent",
+    ):
         root = Message.parse(b"Content-Type: " + value + b"\r\n\r\n--\r\n\r\nx\r\n----\r\n").root
         assert root.parts == ()
         assert root.is_multipart
@@ -206,8 +216,11 @@ def test_the_same_boundary_inside_belongs_to_the_inner_one_until_that_is_closed(
         b"--b\r\n\r\nin\r\n--b--\r\n--b\r\n\r\nout\r\n--b--\r\n"
     )
     assert [(n, k) for n, k, _ in shape(Message.parse(octets).root)] == [
-        ("", "multipart/mixed"), ("1", "multipart/mixed"), ("1.1", "text/plain"), ("2", "text/plain"),
-    ]  # fmt: skip
+        ("", "multipart/mixed"),
+        ("1", "multipart/mixed"),
+        ("1.1", "text/plain"),
+        ("2", "text/plain"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +249,9 @@ def test_a_message_that_is_encoded_is_a_leaf() -> None:
 
 
 def test_a_multipart_that_claims_to_be_encoded_is_read_as_it_stands() -> None:
-    octets = b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n--b\r\n\r\nx\r\n--b--"
+    octets = (
+        b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n--b\r\n\r\nx\r\n--b--"
+    )
     assert [part.body() for part in Message.parse(octets).root.parts] == [b"x"]
 
 
@@ -291,7 +306,11 @@ def test_all_headers_together_have_ten_thousand_fields() -> None:
 
 
 def test_lines_that_only_look_like_boundaries_are_bounded() -> None:
-    octets = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n" + b"--c\r\n" * 200_000 + b"--b\r\n\r\nlast\r\n--b--"
+    octets = (
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n"
+        + b"--c\r\n" * 200_000
+        + b"--b\r\n\r\nlast\r\n--b--"
+    )
     root = Message.parse(octets).root
     assert len(root.parts) == 1, "what follows a flood stays within the part"
     fewer = octets.replace(b"--c\r\n", b"", 195_000)
@@ -302,12 +321,27 @@ def test_lines_that_only_look_like_boundaries_are_bounded() -> None:
 
 pieces = st.lists(
     st.sampled_from(
-        [b"--a\r\n", b"--a--\r\n", b"--b\r\n", b"--b--\r\n", b"\r\n", b"x\r\n", b"--a\n", b"--", b"a", b"\n", b"\r",
-         b"Content-Type: multipart/mixed; boundary=a\r\n", b"Content-Type: multipart/digest; boundary=b\r\n",
-         b"Content-Type: message/rfc822\r\n", b"Content-Transfer-Encoding: base64\r\n", b"Subject: x\r\n"]
+        [
+            b"--a\r\n",
+            b"--a--\r\n",
+            b"--b\r\n",
+            b"--b--\r\n",
+            b"\r\n",
+            b"x\r\n",
+            b"--a\n",
+            b"--",
+            b"a",
+            b"\n",
+            b"\r",
+            b"Content-Type: multipart/mixed; boundary=a\r\n",
+            b"Content-Type: multipart/digest; boundary=b\r\n",
+            b"Content-Type: message/rfc822\r\n",
+            b"Content-Transfer-Encoding: base64\r\n",
+            b"Subject: x\r\n",
+        ]
     ),
     max_size=40,
-).map(b"".join)  # fmt: skip
+).map(b"".join)
 
 
 def check(message: Message) -> None:
@@ -360,7 +394,9 @@ def test_a_map_is_looked_through_in_windows() -> None:
 
 def leaves(message: Oracle) -> list[tuple[str, bytes]]:
     return [
-        (part.get_content_type(), part.get_payload(decode=True) or b"") for part in message.walk() if not part.is_multipart()
+        (part.get_content_type(), part.get_payload(decode=True) or b"")
+        for part in message.walk()
+        if not part.is_multipart()
     ]
 
 
@@ -382,6 +418,8 @@ def honest(tree: object) -> Oracle:
 def test_an_honest_message_means_the_same_to_the_standard_library(tree: object) -> None:
     octets = honest(tree).as_bytes()
     ours = [
-        ("/".join(part.content_type), part.decoded()) for part in Message.parse(octets).root.walk() if not part.is_multipart
+        ("/".join(part.content_type), part.decoded())
+        for part in Message.parse(octets).root.walk()
+        if not part.is_multipart
     ]
     assert ours == leaves(message_from_bytes(octets))

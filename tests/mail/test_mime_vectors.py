@@ -56,7 +56,11 @@ def differences(root: Part, expected: dict[str, Any]) -> Iterator[str]:
         if [index[id(part)] for part in parts] != expected[name]:
             yield "split"
     for part, their in zip(ours, theirs, strict=True):
-        if (part.start, part.body_start, part.end) != (their["offset_header"], their["offset_body"], their["offset_end"]):
+        if (part.start, part.body_start, part.end) != (
+            their["offset_header"],
+            their["offset_body"],
+            their["offset_end"],
+        ):
             yield "places"
         kind, content = next(iter(their["body"].items()))
         if kind == "Message":

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.parameters import (
     PARAMETERS,
     format_parameters,
@@ -25,22 +26,22 @@ def parsed(value: bytes) -> tuple[str, str, dict[str, str]] | None:
     ("value", "expected"),
     [
         (b"text/plain", ("text", "plain", {})),
-        (b" TEXT / Plain ; CHARSET=\"UTF-8\"", ("text", "plain", {"charset": "UTF-8"})),
+        (b' TEXT / Plain ; CHARSET="UTF-8"', ("text", "plain", {"charset": "UTF-8"})),
         (b"text/plain; charset=us-ascii (Plain text)", ("text", "plain", {"charset": "us-ascii"})),
         (b"(x) text/plain (a;b=c); (d) charset=x", ("text", "plain", {"charset": "x"})),
-        (b"multipart/mixed;\r\n boundary=\"a;b=c\\\"d\"", ("multipart", "mixed", {"boundary": 'a;b=c"d'})),
+        (b'multipart/mixed;\r\n boundary="a;b=c\\"d"', ("multipart", "mixed", {"boundary": 'a;b=c"d'})),
         (b"text/plain; charset=a; charset=b", ("text", "plain", {"charset": "a"})),
         (b"text/plain; name=a b.txt; x=1", ("text", "plain", {"name": "a b.txt", "x": "1"})),
         (b"text/plain; charset=utf-8 format=flowed", ("text", "plain", {"charset": "utf-8", "format": "flowed"})),
         (b"text/plain charset=utf-8", ("text", "plain", {"charset": "utf-8"})),
         (b"text/plain; charset = utf-8 ; ; =x ;; y", ("text", "plain", {"charset": "utf-8"})),
         (b"image/png; name==?utf-8?q?=C3=A9.png?=", ("image", "png", {"name": "é.png"})),
-        (b"image/png; name=\"=?utf-8?q?=C3=A9?=.png\"", ("image", "png", {"name": "é.png"})),
-        (b"image/png; name=\"\xc3\xa9\"", ("image", "png", {"name": "é"})),
-        (b"image/png; name=\"never closed", ("image", "png", {"name": "never closed"})),
-        (b"image/png; name=\"a=0Ab\"", ("image", "png", {"name": "a=0Ab"})),
+        (b'image/png; name="=?utf-8?q?=C3=A9?=.png"', ("image", "png", {"name": "é.png"})),
+        (b'image/png; name="\xc3\xa9"', ("image", "png", {"name": "é"})),
+        (b'image/png; name="never closed', ("image", "png", {"name": "never closed"})),
+        (b'image/png; name="a=0Ab"', ("image", "png", {"name": "a=0Ab"})),
         # RFC 2231 §3, §4
-        (b"a/b; n*0=\"one \"; n*1=\"two\"", ("a", "b", {"n": "one two"})),
+        (b'a/b; n*0="one "; n*1="two"', ("a", "b", {"n": "one two"})),
         (b"a/b; n*1=two; n*0=one", ("a", "b", {"n": "onetwo"})),
         (b"a/b; n*0=one; n*2=three", ("a", "b", {"n": "one"})),
         (b"a/b; n*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A", ("a", "b", {"n": "This is ***fun***"})),
@@ -53,9 +54,14 @@ def parsed(value: bytes) -> tuple[str, str, dict[str, str]] | None:
         (b"a/b; n=plain; n*=utf-8''better", ("a", "b", {"n": "better"})),
         (b"a/b; n*=utf-8''a%0D%0Ab%00", ("a", "b", {"n": "a  b "})),
         (b"a/b; n*x*=1; n**=2", ("a", "b", {"n*x*": "1", "n**": "2"})),
-        (b"", None), (b"text", None), (b"/plain", None), (b"text/", None), (b";charset=x", None), (b"=/=", None),
+        (b"", None),
+        (b"text", None),
+        (b"/plain", None),
+        (b"text/", None),
+        (b";charset=x", None),
+        (b"=/=", None),
     ],
-)  # fmt: skip
+)
 def test_a_content_type_is_read(value: bytes, expected: tuple[str, str, dict[str, str]] | None) -> None:
     assert parsed(value) == expected
 
@@ -69,7 +75,7 @@ def test_a_disposition_is_a_token_with_parameters() -> None:
 
 
 def test_bodystructure_gets_parameters_as_they_stand() -> None:
-    head, pairs = split_parameters(b"attachment; FileName*0*=utf-8''%C3%A9; x=\"a\\\"b\"")
+    head, pairs = split_parameters(b'attachment; FileName*0*=utf-8\'\'%C3%A9; x="a\\"b"')
     assert head == b"attachment"
     assert pairs == ((b"filename*0*", b"utf-8''%C3%A9"), (b"x", b'a"b'))
 
@@ -80,7 +86,9 @@ def test_parameters_beyond_the_bound_are_left_out() -> None:
     assert len(found[2]) == PARAMETERS
 
 
-@pytest.mark.parametrize("value", ["a", "a b", 'a"b\\c', "é", "日本語" * 40, "x" * 500, "", "a;b=c", "it's", "100%", "a*b"])
+@pytest.mark.parametrize(
+    "value", ["a", "a b", 'a"b\\c', "é", "日本語" * 40, "x" * 500, "", "a;b=c", "it's", "100%", "a*b"]
+)
 def test_a_written_parameter_is_read_again(value: str) -> None:
     line = "; ".join(["attachment", *format_parameters({"filename": value})])
     assert line.isascii()
@@ -90,13 +98,15 @@ def test_a_written_parameter_is_read_again(value: str) -> None:
     assert oracle.get_filename("") == value
 
 
-@pytest.mark.parametrize(("name", "value"), [("a", "b\r\nc"), ("a", "b\0"), ("a b", "c"), ("", "c"), ("a\r\n", "c"), ("ä", "c")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("a", "b\r\nc"), ("a", "b\0"), ("a b", "c"), ("", "c"), ("a\r\n", "c"), ("ä", "c")]
+)
 def test_a_parameter_that_could_break_out_is_not_written(name: str, value: str) -> None:
     with pytest.raises(ValueError):
         format_parameters({name: value})
 
 
-@given(st.binary(max_size=200), st.text('ab/;="\\*\'%0123() \t\r\n', max_size=80))
+@given(st.binary(max_size=200), st.text("ab/;=\"\\*'%0123() \t\r\n", max_size=80))
 def test_no_octets_raise(octets: bytes, text: str) -> None:
     for value in (octets, text.encode(), b"text/plain; " + octets, b"text/plain; " + text.encode()):
         found = parse_content_type(value)
@@ -107,28 +117,29 @@ def test_no_octets_raise(octets: bytes, text: str) -> None:
         parse_token(value)
 
 
+# Place in the public set → why we differ.
 EXCEPTIONS = {
-    "inline\n": "a Content-Type has a subtype; a disposition is read by parse_token",
-    " inline; filename=\"  best \\\"file\\\" ever with \\\\ escaped ' stuff.  \"\n": "the same",
-    "name=value\n": "not a type",
-    "text/;charset=us-ascii\n": "no subtype: what stands there says nothing",
-    "text/plain/format\n": "what follows a subtype is noise",
-    "text/plain/format ;charset=us-ascii\n": "the same",
-    "application/x-stuff\n   title*0*=us-ascii'en'This%20is%20even%20more%20\n   title*1*=%2A%2A%2Afun%2A%2A%2A%20\n"
-    "   title*2=\"isn't it!\"\n": "the language of a parameter is not kept",
-    'image/jpeg;\n   name="=?iso-8859-1?B?4Q==?= =?utf-8?B?w6k=?= =?iso-8859-1?q?=ED?=.jpeg"\n': "white space between "
-    "encoded words is no text (RFC 2047 §6.2)",
-    'inva/lid; name="   \n    \n': "white space at the end of a field is not part of a quote that was never closed",
+    2: "a Content-Type has a subtype; a disposition is read by parse_token",
+    15: "the language of a parameter is not kept",
+    17: "white space between encoded words is no text (RFC 2047 §6.2)",
+    19: "the same",
+    24: "not a type",
+    28: "white space at the end of a field is not part of a quote that was never closed",
+    29: "not a type",
+    34: "no subtype: what stands there says nothing",
+    38: "what follows a subtype is noise",
+    39: "what follows a subtype is noise",
 }
 
 
 def test_the_public_set_is_read_alike(vectors: Path) -> None:
     differing = set()
-    for case in json.loads((vectors / "mime/mail-parser/fields/content_type.json").read_text("utf-8")):
+    cases = json.loads((vectors / "mime/mail-parser/fields/content_type.json").read_text("utf-8"))
+    for place, case in enumerate(cases):
         expected = case["expected"]
         if expected is not None:
             attributes = dict(expected.get("attributes") or [])
             expected = (expected["c_type"], expected["c_subtype"], attributes)
         if parsed(case["header"].encode()) != expected:
-            differing.add(case["header"])
+            differing.add(place)
     assert differing == set(EXCEPTIONS)

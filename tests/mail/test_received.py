@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.address import Address
 from posthouse.mail.instant import SECOND
 from posthouse.mail.peer import Peer, Role, TlsFacts
@@ -72,14 +73,14 @@ def test_an_ipv6_address_is_marked_as_such() -> None:
         ("", b"unknown"),
         ("a.example) by evil.example (x", b"a.examplebyevil.examplex"),
         ("a\r\nX: y", b"aX:y"),
-        ("a;b\"c<d>", b"abcd"),
+        ('a;b"c<d>', b"abcd"),
         ("jörg", b"jrg"),
         ("((((", b"unknown"),
         ("my_pc", b"my_pc"),
         ("-x-", b"-x-"),
         ("x" * 1000, b"x" * 255),
     ],
-)  # fmt: skip
+)
 def test_a_name_that_the_client_made_up_cannot_end_its_clause(helo: str, written: bytes) -> None:
     field = format_received(peer(helo=helo), "m.example", "I", NOW)
     assert field.startswith(b"Received: from " + written + b" ([192.0.2.9])\r\n\tby m.example")
@@ -131,50 +132,59 @@ def test_what_is_written_is_read_again(helo: str, ip: object, tls: bool, login: 
 # --- read ---------------------------------------------------------------------------------------------
 
 
+POSTFIX = """from mail.a.example (host.a.example [192.0.2.1])
+(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)
+ key-exchange X25519 server-signature RSA-PSS (2048 bits))
+(No client certificate requested)
+by mx.b.example (Postfix) with ESMTPS id 4ABC for <bob@b.example>;
+Sat,  1 Mar 2025 18:15:30 +0000 (UTC)"""
+EXIM = """from host.a.example ([192.0.2.1] helo=mail.a.example)
+by mx.b.example with esmtps  (TLS1.3) tls TLS_AES_256_GCM_SHA384
+(Exim 4.96)
+(envelope-from <x@a.example>)
+id 1toRaB-0001-2C
+for bob@b.example;
+Sat, 01 Mar 2025 18:15:30 +0000"""
+SENDMAIL = """from mail.a.example (host.a.example [192.0.2.1] (may be forged)) (authenticated bits=0)
+by mx.b.example (8.17.1/8.17.1) with ESMTPSA id 521I
+(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 bits=256 verify=NO);
+Sat, 1 Mar 2025 18:15:30 GMT"""
+SENDMAIL_LOCAL = """(from root@localhost)
+by mx.b.example (8.17.1/8.17.1/Submit) id 521I;
+Sat, 1 Mar 2025 18:15:30 GMT"""
+EXCHANGE = """from A.prod.example (2001:db8::1) by B.prod.example
+(2001:db8::2) with Microsoft SMTP Server (version=TLS1_2,
+cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384) id 15.20.1; Sat, 1 Mar 2025
+18:15:30 +0000"""
+GMAIL = """from mail.a.example (mail.a.example. [192.0.2.1])
+by mx.google.example with ESMTPS id y2
+for <bob@b.example>
+(version=TLS1_3 cipher=TLS_AES_128_GCM_SHA256 bits=128/128);
+Sat, 01 Mar 2025 10:15:30 -0800 (PST)"""
+GMAIL_INSIDE = "by 2002:a05:6000:1 with SMTP id x1csp1; Sat, 1 Mar 2025 10:15:30 -0800 (PST)"
+QMAIL = """from host.a.example (HELO mail.a.example) (192.0.2.1)
+by mx.b.example with ESMTPS (DHE-RSA-AES256-SHA encrypted); 1 Mar 2025 18:15:30 -0000"""
+A_TO_B = {"frm": "mail.a.example", "host": "host.a.example", "ip": "192.0.2.1", "by": "mx.b.example", "at": NOW}
+
+
 @pytest.mark.parametrize(
     ("value", "known"),
     [
-        # Postfix
-        ("from mail.a.example (host.a.example [192.0.2.1])\r\n\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)\r\n"
-         "\t key-exchange X25519 server-signature RSA-PSS (2048 bits))\r\n\t(No client certificate requested)\r\n"
-         "\tby mx.b.example (Postfix) with ESMTPS id 4ABC for <bob@b.example>;\r\n\tSat,  1 Mar 2025 18:15:30 +0000 (UTC)",
-         {"frm": "mail.a.example", "host": "host.a.example", "ip": "192.0.2.1", "by": "mx.b.example", "protocol": "ESMTPS",
-          "id": "4ABC", "for_": "bob@b.example", "at": NOW, "tls": "TLSv1.3 TLS_AES_256_GCM_SHA384"}),
-        # Postfix, a client without a name
-        ("from localhost (unknown [192.0.2.1]) by mx.b.example (Postfix) with ESMTP id 4ABC; Sat, 1 Mar 2025 18:15:30 +0000",
-         {"frm": "localhost", "host": "", "ip": "192.0.2.1"}),
-        # Exim
-        ("from host.a.example ([192.0.2.1] helo=mail.a.example)\r\n\tby mx.b.example with esmtps  (TLS1.3) tls TLS_AES_256_GCM_SHA384\r\n"
-         "\t(Exim 4.96)\r\n\t(envelope-from <x@a.example>)\r\n\tid 1toRaB-0001-2C\r\n\tfor bob@b.example;\r\n"
-         "\tSat, 01 Mar 2025 18:15:30 +0000",
-         {"frm": "mail.a.example", "host": "host.a.example", "ip": "192.0.2.1", "protocol": "ESMTPS", "id": "1toRaB-0001-2C",
-          "for_": "bob@b.example", "at": NOW, "tls": "TLSv1.3 TLS_AES_256_GCM_SHA384"}),
-        # Sendmail
-        ("from mail.a.example (host.a.example [192.0.2.1] (may be forged)) (authenticated bits=0)\r\n"
-         "\tby mx.b.example (8.17.1/8.17.1) with ESMTPSA id 521I\r\n\t(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 bits=256 verify=NO);"
-         "\r\n\tSat, 1 Mar 2025 18:15:30 GMT",
-         {"frm": "mail.a.example", "host": "host.a.example", "ip": "192.0.2.1", "protocol": "ESMTPSA", "id": "521I", "at": NOW,
-          "tls": "TLSv1.3 TLS_AES_256_GCM_SHA384"}),
-        ("(from root@localhost)\r\n\tby mx.b.example (8.17.1/8.17.1/Submit) id 521I;\r\n\tSat, 1 Mar 2025 18:15:30 GMT",
-         {"frm": "root@localhost", "ip": "", "by": "mx.b.example", "id": "521I", "at": NOW}),
-        # Exchange
-        ("from A.prod.example (2001:db8::1) by B.prod.example\r\n (2001:db8::2) with Microsoft SMTP Server (version=TLS1_2,\r\n"
-         " cipher=TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384) id 15.20.1; Sat, 1 Mar 2025\r\n 18:15:30 +0000",
-         {"frm": "A.prod.example", "ip": "2001:db8::1", "by": "B.prod.example", "protocol": "SMTP", "id": "15.20.1", "at": NOW,
-          "tls": "TLSv1.2 TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"}),
-        # Gmail
-        ("by 2002:a05:6000:1 with SMTP id x1csp1; Sat, 1 Mar 2025 10:15:30 -0800 (PST)",
-         {"frm": "", "ip": "", "by": "2002:a05:6000:1", "protocol": "SMTP", "id": "x1csp1", "at": NOW}),
-        ("from mail.a.example (mail.a.example. [192.0.2.1]) by mx.google.example with ESMTPS id y2 for <bob@b.example>"
-         " (version=TLS1_3 cipher=TLS_AES_128_GCM_SHA256 bits=128/128); Sat, 01 Mar 2025 10:15:30 -0800 (PST)",
-         {"frm": "mail.a.example", "host": "mail.a.example", "ip": "192.0.2.1", "tls": "TLSv1.3 TLS_AES_128_GCM_SHA256",
-          "for_": "bob@b.example", "at": NOW}),
-        # qmail and its kin
-        ("from host.a.example (HELO mail.a.example) (192.0.2.1) by mx.b.example with ESMTPS (DHE-RSA-AES256-SHA encrypted);"
-         " 1 Mar 2025 18:15:30 -0000",
-         {"frm": "mail.a.example", "host": "host.a.example", "ip": "192.0.2.1", "protocol": "ESMTPS", "at": NOW}),
+        (POSTFIX, {**A_TO_B, "protocol": "ESMTPS", "id": "4ABC", "for_": "bob@b.example"}),
+        (POSTFIX, {"tls": "TLSv1.3 TLS_AES_256_GCM_SHA384"}),
+        (EXIM, {**A_TO_B, "protocol": "ESMTPS", "id": "1toRaB-0001-2C", "for_": "bob@b.example"}),
+        (EXIM, {"tls": "TLSv1.3 TLS_AES_256_GCM_SHA384"}),
+        (SENDMAIL, {**A_TO_B, "protocol": "ESMTPSA", "id": "521I", "tls": "TLSv1.3 TLS_AES_256_GCM_SHA384"}),
+        (SENDMAIL_LOCAL, {"frm": "root@localhost", "ip": "", "by": "mx.b.example", "id": "521I", "at": NOW}),
+        (EXCHANGE, {"frm": "A.prod.example", "ip": "2001:db8::1", "by": "B.prod.example", "id": "15.20.1", "at": NOW}),
+        (EXCHANGE, {"protocol": "SMTP", "tls": "TLSv1.2 TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"}),
+        (GMAIL, {"frm": "mail.a.example", "host": "mail.a.example", "ip": "192.0.2.1", "for_": "bob@b.example"}),
+        (GMAIL, {"protocol": "ESMTPS", "id": "y2", "at": NOW, "tls": "TLSv1.3 TLS_AES_128_GCM_SHA256"}),
+        (GMAIL_INSIDE, {"frm": "", "ip": "", "by": "2002:a05:6000:1", "protocol": "SMTP", "id": "x1csp1", "at": NOW}),
+        (QMAIL, {**A_TO_B, "protocol": "ESMTPS"}),
         ("(qmail 123 invoked by uid 99); 1 Mar 2025 18:15:30 -0000", {"frm": "", "by": "", "ip": "", "at": NOW}),
         ("from unknown (HELO ) (192.0.2.1) by b.example", {"frm": "unknown", "ip": "192.0.2.1", "at": None}),
+        ("from localhost (unknown [192.0.2.1]) by b.example", {"frm": "localhost", "host": "", "ip": "192.0.2.1"}),
         # IPv4 in the clothes of IPv6
         ("from a (b.example [::ffff:192.0.2.1]) by c with esmtp", {"ip": "192.0.2.1", "host": "b.example"}),
         ("from a ([IPv6:2001:DB8:0:0::1]) by c", {"ip": "2001:db8::1"}),
@@ -183,14 +193,16 @@ def test_what_is_written_is_read_again(helo: str, ip: object, tls: bool, login: 
         ("from", {"frm": ""}),
         ("; Sat, 01 Mar 2025 18:15:30 +0000", {"frm": "", "at": NOW}),
     ],
-)  # fmt: skip
+)
 def test_what_others_write_is_read(value: str, known: dict[str, object]) -> None:
-    received = parse_received(value.encode())
+    received = parse_received(value.replace("\n", "\r\n\t").encode())
     assert {name: getattr(received, name) for name in known} == known
 
 
 def test_key_words_in_comments_do_not_count() -> None:
-    known = parse_received(b"from a.example (x [192.0.2.1] by evil.example with HTTP id 9; 1 Jan 2000 00:00:00 +0000) by b.example")
+    known = parse_received(
+        b"from a.example (x [192.0.2.1] by evil.example with HTTP id 9; 1 Jan 2000 00:00:00 +0000) by b.example"
+    )
     assert (known.by, known.protocol, known.id, known.at) == ("b.example", "", "", None)
 
 

@@ -6,6 +6,7 @@ import quopri
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail import charsets
 from posthouse.mail.tokens import unfold, without_comments
 from posthouse.mail.transfer import (
@@ -36,9 +37,13 @@ def test_base64_comes_back(octets: bytes) -> None:
         (b"aGVsbG8=\r\nd29ybGQ=\r\n", b"helloworld"),
         (b"aGVsbG8= ignored?", b"hello" + base64.b64decode("ignored=")),
         (b"aGVsbG8h" + b"x", b"hello!"),
-        (b"=", b""), (b"", b""), (b"====", b""), (b"a", b""), (b"\xff\xfe", b""),
+        (b"=", b""),
+        (b"", b""),
+        (b"====", b""),
+        (b"a", b""),
+        (b"\xff\xfe", b""),
     ],
-)  # fmt: skip
+)
 def test_broken_base64_gives_what_there_is(encoded: bytes, octets: bytes) -> None:
     assert decode_base64(encoded) == octets
 
@@ -74,7 +79,10 @@ def test_broken_quoted_printable_gives_what_there_is(encoded: bytes, octets: byt
 def test_uuencode_is_read_with_and_without_its_frame() -> None:
     lines = b"%:&5L;&\\`\n%=V]R;&0`\n"
     assert decode_uuencode(b"begin 644 name with spaces.txt\n" + lines + b"`\nend\n") == b"helloworld"
-    assert decode_uuencode(b"Some words\r\n\r\nbegin 644 x\r\n" + lines.replace(b"\n", b"\r\n") + b"`\r\nend\r\n") == b"helloworld"
+    assert (
+        decode_uuencode(b"Some words\r\n\r\nbegin 644 x\r\n" + lines.replace(b"\n", b"\r\n") + b"`\r\nend\r\n")
+        == b"helloworld"
+    )
     assert decode_uuencode(lines) == b"helloworld"
     assert decode_uuencode(b"begin 644 x\n\xff\xff\nend\n") == b""
     assert decode_transfer(b"begin 644 x\n%:&5L;&\\`\nend\n", "x-uuencode") == b"hello"
@@ -107,18 +115,25 @@ def test_no_octets_raise(octets: bytes) -> None:
         (b"J\xf6rg", "", "Jörg"),
         (b"J\xc3\xb6rg", "x-unknown-thing", "Jörg"),
         (b"J\xf6rg", "utf-8", "J\ufffdrg"),
-        (b"J\xc3\xb6rg", "\"UTF-8\"", "Jörg"),
+        (b"J\xc3\xb6rg", '"UTF-8"', "Jörg"),
         (b"\xc3\xb6", "koi8-r", "ц╤"),
         (b"\x93\xfa\x96{", "Shift_JIS", "日本"),
         (b"\x81", "shift_jis", "\ufffd"),
         ("ö".encode(), "shift_jis", "\uff83\uff76"),
         (b"+AGE-", "utf-7", "a"),
         (b"\xff\xfea\0", "utf-16", "a"),
-        (b"abc", "zip", "abc"), (b"abc", "rot13", "abc"), (b"abc", "punycode", "abc"), (b"\\x41", "unicode_escape", "\\x41"),
-        (b"abc", "idna", "abc"), (b"abc", "hex", "abc"), (b"abc", "../../etc/passwd", "abc"), (b"abc", "mbcs", "abc"),
-        (b"abc", "undefined", "abc"), (b"abc", "a\0b", "abc"),
+        (b"abc", "zip", "abc"),
+        (b"abc", "rot13", "abc"),
+        (b"abc", "punycode", "abc"),
+        (b"\\x41", "unicode_escape", "\\x41"),
+        (b"abc", "idna", "abc"),
+        (b"abc", "hex", "abc"),
+        (b"abc", "../../etc/passwd", "abc"),
+        (b"abc", "mbcs", "abc"),
+        (b"abc", "undefined", "abc"),
+        (b"abc", "a\0b", "abc"),
     ],
-)  # fmt: skip
+)
 def test_octets_become_text(octets: bytes, charset: str, text: str) -> None:
     assert charsets.decode(octets, charset) == text
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.words import decode_words, encode_phrase, encode_words, one_line
 
 
@@ -23,8 +24,10 @@ from posthouse.mail.words import decode_words, encode_phrase, encode_words, one_
         (b"(=?ISO-8859-1?Q?a?=\r\n    =?ISO-8859-1?Q?b?=)", "(ab)"),
         (b"(=?ISO-8859-1?Q?a_b?=)", "(a b)"),
         (b"(=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?=)", "(a b)"),
-        (b"=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?= =?ISO-8859-2?B?dSB1bmRlcnN0YW5kIHRoZSBleGFtcGxlLg==?=",
-         "If you can read this you understand the example."),
+        (
+            b"=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?= =?ISO-8859-2?B?dSB1bmRlcnN0YW5kIHRoZSBleGFtcGxlLg==?=",
+            "If you can read this you understand the example.",
+        ),
         # RFC 2231 §5
         (b"=?US-ASCII*EN?Q?Keith_Moore?=", "Keith Moore"),
         # characters cut between words
@@ -78,7 +81,9 @@ def test_what_is_encoded_decodes_to_the_same(text: str, column: int) -> None:
     assert decode_words(encoded.encode()) == text
     lines = ("x" * column + encoded).split("\r\n")
     assert max(map(len, lines)) <= 76
-    assert all(len(word) <= 75 for line in encoded.split("\r\n") for word in [line.strip(" ")] if word.startswith("=?utf"))
+    assert all(
+        len(word) <= 75 for line in encoded.split("\r\n") for word in [line.strip(" ")] if word.startswith("=?utf")
+    )
     assert str(make_header(decode_header(encoded))) == text
 
 
@@ -114,21 +119,21 @@ def test_no_octets_raise_or_leave_a_control_character(value: bytes) -> None:
         assert not set(map(chr, range(32))) & set(text)
 
 
+# Place in the public set → why we differ.
 EXCEPTIONS = {
-    " from x.y.test\n      by example.net\n      via TCP\n      with ESMTP\n      id ABC12345\n      for <mary@example.net>;"
-    "  21 Nov 1997 10:05:43 -0600\n": "white space is shown as it came",
-    " Fwd: \n\tSaying \n Hello\r\n": "white space is shown as it came, a tab as a space; lists fold it where they need to",
-    "Some text =?utf-8?Q??=here\n": "an empty word is nothing, not a space",
-    "=?utf-8?Q?Hello\n _there!?=\n": "white space in a word is kept: encoders that forget to encode it mean it",
-    "=?utf-8?Q?Hello\r\n   \t  _there!?=\r\n": "the same",
-    "[SUSPECTED SPAM]=?utf-8?B?VGhpcyBpcyB0aGUgb\r\n 3JpZ2luYWwgc3ViamVjdA==?=\r\n": "no space is added before a word",
+    1: "white space is shown as it came, a tab as a space; lists fold it where they need to",
+    2: "the same",
+    11: "an empty word is nothing, not a space",
+    12: "white space in a word is kept: encoders that forget to encode it mean it",
+    13: "the same",
+    14: "no space is added before a word",
 }
 
 
 def test_the_public_set_is_read_alike(vectors: Path) -> None:
     differing = {
-        case["header"]
-        for case in json.loads((vectors / "mime/mail-parser/fields/unstructured.json").read_text("utf-8"))
+        place
+        for place, case in enumerate(json.loads((vectors / "mime/mail-parser/fields/unstructured.json").read_text()))
         if decode_words(case["header"].encode()).strip() != case["expected"]
     }
     assert differing == set(EXCEPTIONS)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from posthouse.mail.message import Message
 from posthouse.mail.parts import LEVELS
 from posthouse.wire.imap.structure import bodystructure, envelope, nstring, string
@@ -164,10 +165,17 @@ def of(*lines: str) -> Message:
 
 def test_an_envelope_has_its_ten_items() -> None:
     message = of(
-        "Date: Sat, 01 Mar 2025 18:15:30 +0000", "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n aus \"Rom\" \\o/",
-        'From: "Smith, \\"Al\\"" <al@A.example>', "Reply-To: =?utf-8?q?J=C3=B6?= <j@b.example>", "To: team: a@b.example, <c@d.example>;, e@f.example (Eve)",
-        "Cc: undisclosed-recipients:;", "In-Reply-To: <0@x> (Friday)", "Message-ID: <1@x>", "", "",
-    )  # fmt: skip
+        "Date: Sat, 01 Mar 2025 18:15:30 +0000",
+        'Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n aus "Rom" \\o/',
+        'From: "Smith, \\"Al\\"" <al@A.example>',
+        "Reply-To: =?utf-8?q?J=C3=B6?= <j@b.example>",
+        "To: team: a@b.example, <c@d.example>;, e@f.example (Eve)",
+        "Cc: undisclosed-recipients:;",
+        "In-Reply-To: <0@x> (Friday)",
+        "Message-ID: <1@x>",
+        "",
+        "",
+    )
     al = [b'Smith, "Al"', None, b"al", b"A.example"]
     assert read(envelope(message)) == [
         b"Sat, 01 Mar 2025 18:15:30 +0000",
@@ -175,13 +183,18 @@ def test_an_envelope_has_its_ten_items() -> None:
         [al],
         [al],
         [[b"=?utf-8?q?J=C3=B6?=", None, b"j", b"b.example"]],
-        [[None, None, b"team", None], [None, None, b"a", b"b.example"], [None, None, b"c", b"d.example"], [None] * 4,
-         [b"Eve", None, b"e", b"f.example"]],
+        [
+            [None, None, b"team", None],
+            [None, None, b"a", b"b.example"],
+            [None, None, b"c", b"d.example"],
+            [None] * 4,
+            [b"Eve", None, b"e", b"f.example"],
+        ],
         [[None, None, b"undisclosed-recipients", None], [None] * 4],
         None,
         b"<0@x> (Friday)",
         b"<1@x>",
-    ]  # fmt: skip
+    ]
 
 
 def test_an_empty_message_has_an_envelope_of_nils() -> None:
@@ -202,7 +215,14 @@ def test_what_quotes_may_not_hold_is_a_literal() -> None:
 
 
 def test_raw_octets_in_a_header_do_not_break_a_strict_client() -> None:
-    message = of("Subject: J\udcf6rg", "From: J\udcf6rg <j@x.example>", "To: jörg@bücher.example", "Message-ID: <\udcff@x>", "", "")
+    message = of(
+        "Subject: J\udcf6rg",
+        "From: J\udcf6rg <j@x.example>",
+        "To: jörg@bücher.example",
+        "Message-ID: <\udcff@x>",
+        "",
+        "",
+    )
     items = read(envelope(message))
     assert items[1] == b"J\xf6rg"
     assert items[2] == [[b"J\xf6rg", None, b"j", b"x.example"]]
@@ -211,18 +231,20 @@ def test_raw_octets_in_a_header_do_not_break_a_strict_client() -> None:
 
 
 def test_an_address_without_a_host_is_no_group() -> None:
-    items = read(envelope(of("To: Alice, <>, a@, \"a b\"@x.example", "", "")))
+    items = read(envelope(of('To: Alice, <>, a@, "a b"@x.example', "", "")))
     assert items[5] == [
-        [None, None, b"Alice", b"MISSING_DOMAIN"], [None, None, b"", b"MISSING_DOMAIN"], [None, None, b"a", b"MISSING_DOMAIN"],
+        [None, None, b"Alice", b"MISSING_DOMAIN"],
+        [None, None, b"", b"MISSING_DOMAIN"],
+        [None, None, b"a", b"MISSING_DOMAIN"],
         [None, None, b"a b", b"x.example"],
-    ]  # fmt: skip
+    ]
 
 
 # --- BODY and BODYSTRUCTURE ---------------------------------------------------------------------------
 
 
 def test_a_text_has_its_lines() -> None:
-    root = of("Content-Type: Text/PLAIN; Charset=\"UTF-8\"", "Content-Transfer-Encoding: 8BIT", "", "one", "two", "").root
+    root = of('Content-Type: Text/PLAIN; Charset="UTF-8"', "Content-Transfer-Encoding: 8BIT", "", "one", "two", "").root
     assert bodystructure(root, False) == b'("text" "plain" ("charset" "UTF-8") NIL NIL "8bit" 10 2)'
     assert bodystructure(root, True) == b'("text" "plain" ("charset" "UTF-8") NIL NIL "8bit" 10 2 NIL NIL NIL NIL)'
     assert bodystructure(of("", "").root, False) == b'("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0)'
@@ -230,26 +252,60 @@ def test_a_text_has_its_lines() -> None:
 
 def test_a_leaf_has_all_its_extension_data() -> None:
     root = of(
-        "Content-Type: image/png; name=x.png", "Content-ID: <i@x>", "Content-Description: a =?utf-8?q?b?=",
-        "Content-Transfer-Encoding: base64", "Content-MD5: Q2hlY2s=", "Content-Disposition: Attachment; filename*=utf-8''%C3%A9",
-        "Content-Language: de, en", "Content-Location: http://x/", "", "aGVsbG8=",
-    ).root  # fmt: skip
+        "Content-Type: image/png; name=x.png",
+        "Content-ID: <i@x>",
+        "Content-Description: a =?utf-8?q?b?=",
+        "Content-Transfer-Encoding: base64",
+        "Content-MD5: Q2hlY2s=",
+        "Content-Disposition: Attachment; filename*=utf-8''%C3%A9",
+        "Content-Language: de, en",
+        "Content-Location: http://x/",
+        "",
+        "aGVsbG8=",
+    ).root
     assert read(bodystructure(root, True)) == [
-        b"image", b"png", [b"name", b"x.png"], b"<i@x>", b"a =?utf-8?q?b?=", b"base64", 8, b"Q2hlY2s=",
-        [b"attachment", [b"filename*", b"utf-8''%C3%A9"]], [b"de", b"en"], b"http://x/",
-    ]  # fmt: skip
+        b"image",
+        b"png",
+        [b"name", b"x.png"],
+        b"<i@x>",
+        b"a =?utf-8?q?b?=",
+        b"base64",
+        8,
+        b"Q2hlY2s=",
+        [b"attachment", [b"filename*", b"utf-8''%C3%A9"]],
+        [b"de", b"en"],
+        b"http://x/",
+    ]
     assert read(bodystructure(root, False)) == [
-        b"image", b"png", [b"name", b"x.png"], b"<i@x>", b"a =?utf-8?q?b?=", b"base64", 8,
-    ]  # fmt: skip
+        b"image",
+        b"png",
+        [b"name", b"x.png"],
+        b"<i@x>",
+        b"a =?utf-8?q?b?=",
+        b"base64",
+        8,
+    ]
 
 
 def test_the_example_of_the_standard_comes_out() -> None:
     """RFC 3501 §7.4.2: a text and a MIME part below multipart/mixed."""
     root = of(
-        "Content-Type: multipart/mixed; boundary=b", "", "--b", "Content-Type: TEXT/PLAIN; CHARSET=US-ASCII", "", "text", "--b",
-        'Content-Type: text/plain; charset=US-ASCII; name="cc.diff"', "Content-ID: <960723163407.20117h@cac.washington.edu>",
-        "Content-Description: Compiler diff", "Content-Transfer-Encoding: BASE64", "", "aGVs", "bG8=", "--b--",
-    ).root  # fmt: skip
+        "Content-Type: multipart/mixed; boundary=b",
+        "",
+        "--b",
+        "Content-Type: TEXT/PLAIN; CHARSET=US-ASCII",
+        "",
+        "text",
+        "--b",
+        'Content-Type: text/plain; charset=US-ASCII; name="cc.diff"',
+        "Content-ID: <960723163407.20117h@cac.washington.edu>",
+        "Content-Description: Compiler diff",
+        "Content-Transfer-Encoding: BASE64",
+        "",
+        "aGVs",
+        "bG8=",
+        "--b--",
+    ).root
     assert bodystructure(root, False) == (
         b'(("text" "plain" ("charset" "US-ASCII") NIL NIL "7bit" 4 1)'
         b'("text" "plain" ("charset" "US-ASCII" "name" "cc.diff")'
@@ -275,7 +331,9 @@ def test_what_has_no_parts_or_cannot_be_opened_still_has_a_structure() -> None:
 
 
 def test_a_structure_as_deep_as_may_be_is_written_without_recursion() -> None:
-    octets = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(2 * LEVELS))
+    octets = b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(2 * LEVELS)
+    )
     written = bodystructure(Message.parse(octets + b"\r\nx").root, True)
     assert written.startswith(b"(" * LEVELS)
     assert written.count(b'"mixed"') == LEVELS + 1
@@ -283,13 +341,27 @@ def test_a_structure_as_deep_as_may_be_is_written_without_recursion() -> None:
 
 pieces = st.lists(
     st.sampled_from(
-        [b"--a\r\n", b"--a--\r\n", b"\r\n", b"x\r\n", b"Content-Type: multipart/mixed; boundary=a\r\n",
-         b"Content-Type: message/rfc822\r\n", b"Content-Type: image/p\xf6ng; a=\"b\\\"\xe4\"\r\n", b"Content-Type: text/html\r\n",
-         b"Subject: \xff\"\\x\r\n", b"From: a@b, g: c@d;, \"\xe4\"\r\n", b"To: g: a\r\n", b"Content-Disposition: x; y=\x00\r\n",
-         b"Content-Language: de,,\r\n", b"Content-ID: \x01\r\n", b"Content-Transfer-Encoding: x\x7f\"\r\n", b"Date: \0\r\n"]
+        [
+            b"--a\r\n",
+            b"--a--\r\n",
+            b"\r\n",
+            b"x\r\n",
+            b"Content-Type: multipart/mixed; boundary=a\r\n",
+            b"Content-Type: message/rfc822\r\n",
+            b'Content-Type: image/p\xf6ng; a="b\\"\xe4"\r\n',
+            b"Content-Type: text/html\r\n",
+            b'Subject: \xff"\\x\r\n',
+            b'From: a@b, g: c@d;, "\xe4"\r\n',
+            b"To: g: a\r\n",
+            b"Content-Disposition: x; y=\x00\r\n",
+            b"Content-Language: de,,\r\n",
+            b"Content-ID: \x01\r\n",
+            b'Content-Transfer-Encoding: x\x7f"\r\n',
+            b"Date: \0\r\n",
+        ]
     ),
     max_size=30,
-).map(b"".join)  # fmt: skip
+).map(b"".join)
 
 
 @given(pieces | st.binary(max_size=200))

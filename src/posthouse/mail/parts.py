@@ -104,14 +104,19 @@ class Part:
         return self._line_ends() + (self.end > self.body_start and self.octets[self.end - 1 : self.end] != b"\n")
 
     def _line_ends(self) -> int:
-        """Counted once for each octet, however many messages lie around it."""
+        """Counted once for each octet, however many messages lie around it: what is inside comes first."""
         if self._newlines < 0:
-            total, at = 0, self.body_start
-            for child in self.parts if self.message is None else (self.message,):
-                total += _count_line_ends(self.octets, at, child.body_start) + child._line_ends()
-                at = child.end
-            self._newlines = total + _count_line_ends(self.octets, at, self.end)
+            for part in reversed(list(self.walk())):
+                if part._newlines < 0:
+                    part._count_line_ends()
         return self._newlines
+
+    def _count_line_ends(self) -> None:
+        total, at = 0, self.body_start
+        for child in self.parts if self.message is None else (self.message,):
+            total += _count_line_ends(self.octets, at, child.body_start) + child._newlines
+            at = child.end
+        self._newlines = total + _count_line_ends(self.octets, at, self.end)
 
     def walk(self) -> Iterator["Part"]:
         """This part and all below it, in the order they stand; messages inside are entered."""

@@ -49,7 +49,7 @@ class Reply:
 
         Raises ValueError when a line is not `NNN`, `NNN text` or `NNN-text`, or when codes differ.
         """
-        code = _code(lines[0]) if lines else 0
+        code = _code(lines[0] if lines else "")
         words = []
         enhanced = ""
         for line in lines:
