@@ -566,10 +566,12 @@ def test_a_store_that_fails_is_a_plain_no(tmp_path: Path, monkeypatch: pytest.Mo
 
         with monkeypatch.context() as patch:
             patch.setattr(type(house.database), "write", lambda self, unit, **_: fail(unit))
-            for command in ("STORE 1 +FLAGS \\Seen", "CREATE x", "APPEND INBOX {1+}\r\nx", "FETCH 1 BODY[]"):
+            large = "APPEND INBOX {400000+}\r\n" + "x" * 400_000
+            for command in ("STORE 1 +FLAGS \\Seen", "CREATE x", "APPEND INBOX {1+}\r\nx", large, "FETCH 1 BODY[]"):
                 answer = (await client.say(command))[-1]
                 assert answer.startswith("NO [UNAVAILABLE]")
                 assert "log" not in answer
+        assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
         assert (await client.say("NOOP"))[-1] == "OK Done"
         assert (await client.say("STORE 1 +FLAGS \\Seen"))[-1] == "OK Done"
 

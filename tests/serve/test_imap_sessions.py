@@ -328,6 +328,36 @@ DIALOGUES = {
         1< * 1 FETCH (UID 1 FLAGS (\\Recent))
         1< a6 OK Done
     """,
+    "what was not announced is not there yet": """
+        2> b1 APPEND INBOX (\\Deleted) {5+}\\nhello
+        2< * 4 EXISTS
+        2< * 1 RECENT
+        2< b1 OK …
+        1> a1 UID FETCH 4:* UID
+        1< * 3 FETCH (UID 3)
+        1< * 4 EXISTS
+        1< * …RECENT
+        1< a1 OK Done
+        2> b2 APPEND INBOX (\\Deleted) {5+}\\nhello
+        2< * 5 EXISTS
+        2< * 2 RECENT
+        2< b2 OK …
+        1> a2 EXPUNGE
+        1< * 5 EXISTS
+        1< * …RECENT
+        1< * 4 EXPUNGE
+        1< a2 OK Done
+        2> b3 APPEND INBOX (\\Seen) {5+}\\nhello
+        2< * 6 EXISTS
+        2< * 3 RECENT
+        2< * 4 EXPUNGE
+        2< b3 OK …
+        1> a3 UID SEARCH SEEN
+        1< * SEARCH
+        1< * 5 EXISTS
+        1< * …RECENT
+        1< a3 OK Done
+    """,
     "CHECK and a word nobody knows": """
         1> a1 CHECK
         1< a1 OK Done

@@ -377,6 +377,8 @@ def test_a_strangers_command_is_bounded_as_a_whole() -> None:
     literal = b"{%d+}\r\n" % engine.STRANGER_LITERAL + b"x" * engine.STRANGER_LITERAL
     out = door.hear(b"x LOGIN " + b" ".join([literal] * 5) + b"\r\n")
     assert out == b"* BYE The command is too long\r\n"
+    line = b"x" * (engine.STRANGER_LINE - 100) + b" {0+}\r\n"
+    assert Door().hear(b"x LOGIN " + line * 3).endswith(b"* BYE The command is too long\r\n")
 
 
 def test_a_known_clients_command_is_bounded_too() -> None:
