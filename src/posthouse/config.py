@@ -204,6 +204,14 @@ class Submission(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     show_client: Annotated[bool, Meta(description="put the client's address into Received")] = False
 
 
+class Login(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How accounts prove who they are."""
+
+    scram_plus: Annotated[
+        bool, Meta(description="offer SCRAM-SHA-256-PLUS; some mail programs choose it and then fail")
+    ] = False
+
+
 class Web(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The pages."""
 
@@ -246,6 +254,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     relay: Relay = Relay()
     dns: Dns = Dns()
     submission: Submission = Submission()
+    login: Login = Login()
     web: Web = Web()
     run: Run = Run()
     log: Log = Log()

@@ -175,7 +175,9 @@ class House:
             self._occupancy = Occupancy(config.data_dir)
         if not type(asyncio.get_running_loop()).__module__.startswith("uvloop"):
             tls.small_buffers()
-        self.keyring = tls.Keyring(config.hostname, config.tls.certificate, config.tls.key, config.data_dir)
+        self.keyring = tls.Keyring(
+            config.hostname, config.tls.certificate, config.tls.key, config.data_dir, bind=config.login.scram_plus
+        )
         if self.keyring.self_made:
             self.log.warning("self-made certificate: tls.certificate and tls.key name a real one")
         self.database = open_sqlite(config.database_file)

@@ -55,8 +55,12 @@ class ServerContext(ssl.SSLContext):
 class Keyring:
     """The certificate of this host and the contexts made from it. TlsError where it cannot be used."""
 
-    def __init__(self, hostname: str, certificate: Path | None, key: Path | None, data_dir: Path) -> None:
+    def __init__(
+        self, hostname: str, certificate: Path | None, key: Path | None, data_dir: Path, *, bind: bool = True
+    ) -> None:
+        """`bind`: whether logins may be bound to the connection, that is, whether SCRAM-SHA-256-PLUS is offered."""
         self.hostname = hostname
+        self._bind = bind
         self.self_made = certificate is None or key is None
         self._certificate = certificate or data_dir / SELF_MADE
         self._key = key or self._certificate
@@ -77,6 +81,8 @@ class Keyring:
         if self.self_made:
             _provide_self_made(self._certificate, self.hostname)
         end_point, expires = _examine(self._certificate)
+        if not self._bind:
+            end_point = None
         services = tuple(self._contexts) or ("smtp",)
         old = self.end_point
         try:
