@@ -498,6 +498,22 @@ def test_a_hint_that_is_lost_is_made_up_for(tmp_path: Path, monkeypatch: pytest.
     run(main(), "uvloop")
 
 
+def test_a_mailbox_deleted_under_an_idle_client_ends_the_session(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with rooms(tmp_path) as house:
+            idle, other = await house.connect().enter(), await house.connect().enter()
+            await other.say("CREATE Gone")
+            await idle.say("SELECT Gone")
+            idle.send(b"x IDLE\r\n")
+            assert await idle.line() == "+ idling"
+            await other.say("DELETE Gone")
+            assert await idle.line() == "* BYE The mailbox was deleted"
+            with pytest.raises(EOFError):
+                await idle.line()
+
+    run(main(), "uvloop")
+
+
 def test_idle_without_a_mailbox_waits(tmp_path: Path) -> None:
     async def main() -> None:
         async with rooms(tmp_path) as house:

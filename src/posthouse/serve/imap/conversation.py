@@ -97,6 +97,9 @@ class Conversation(Dialogue[Event]):
         await super().start_tls()
         self._imap.tls_started(self._encrypted())
 
+    def wake(self) -> None:
+        self._wake()
+
     def _encrypted(self) -> Settings:
         mechanisms = sasl.mechanisms(True, self.binding is not None)
         return Settings(tls=True, mechanisms=mechanisms, append_limit=self._post.append_limit)

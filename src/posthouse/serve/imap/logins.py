@@ -44,12 +44,15 @@ async def login(session: Session, command: commands.Login) -> Answer:
 
 
 def _admit(session: Session, result: Account | LoginFailure) -> Answer:
+    peer, log = session.line.peer, session.post.log
     if isinstance(result, LoginFailure):
+        log.info("login refused", service=peer.role.value, ip=peer.ip, why=result.kind.value)
         code = _CODES.get(result.kind)
         return Answer(result.words, code or "", Status.BAD if code is None else Status.NO)
+    account = str(result.address)
+    log.info("logged in", service=peer.role.value, ip=peer.ip, account=account, mechanism=result.mechanism)
     session.account_id = result.account_id
-    session.address = result.address
-    return Answer(f"Welcome, {result.address}")
+    return Answer(f"Welcome, {account}")
 
 
 async def identify(session: Session, command: commands.Identify) -> Answer:

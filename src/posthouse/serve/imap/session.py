@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from posthouse.mail.address import Address
 from posthouse.mail.instant import Clock
 from posthouse.mail.peer import Peer
 from posthouse.serve.imap.selected import Selected
@@ -63,6 +62,10 @@ class Line(Protocol):
     async def send(self) -> None: ...
     async def start_tls(self) -> None: ...
 
+    def wake(self) -> None:
+        """Lets `event` look again: the engine was closed by something that happened beside the conversation."""
+        ...
+
     @property
     def peer(self) -> Peer:
         """The client, with what is known of its TLS now."""
@@ -75,14 +78,13 @@ class Line(Protocol):
 class Session:
     """The state of one client."""
 
-    __slots__ = ("account_id", "address", "engine", "line", "post", "selected")
+    __slots__ = ("account_id", "engine", "line", "post", "selected")
 
     def __init__(self, post: Post, engine: ServerEngine, line: Line) -> None:
         self.post = post
         self.engine = engine
         self.line = line
         self.account_id = 0
-        self.address: Address | None = None
         self.selected: Selected | None = None
 
     @property

@@ -72,6 +72,8 @@ class _Watch:
             pass  # there is a next time
         finally:
             self._task = None
-            if self._again:
+            if session.engine.closed:
+                session.line.wake()
+            elif self._again:
                 self._again = False
                 self._hint()
