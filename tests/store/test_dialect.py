@@ -12,8 +12,14 @@ def test_parameters_are_bound_by_number_whatever_their_order() -> None:
     connection.close()
 
 
+def test_only_what_is_out_of_order_is_bound_by_its_number() -> None:
+    assert Texts()["SELECT $1, $2, a = ANY($3)"] == "SELECT ?, ?, a IN (SELECT value FROM json_each(?))"
+    assert Texts()["SELECT $2, a = ANY($1)"] == "SELECT ?2, a IN (SELECT value FROM json_each(?1))"
+    assert Texts()["SELECT $1, $1"] == "SELECT ?1, ?1"
+
+
 def test_a_dollar_inside_quotes_is_no_parameter() -> None:
-    assert Texts()["SELECT '$1 it''s $2', $1"] == "SELECT '$1 it''s $2', ?1"
+    assert Texts()["SELECT '$1 it''s $2', $1"] == "SELECT '$1 it''s $2', ?"
 
 
 def test_lists_of_numbers_and_of_strings_are_searched() -> None:
@@ -28,7 +34,7 @@ def test_lists_of_numbers_and_of_strings_are_searched() -> None:
 def test_the_memory_of_texts_is_bounded() -> None:
     texts = Texts()
     for number in range(10_000):
-        assert texts[f"SELECT {number}, $1"] == f"SELECT {number}, ?1"
+        assert texts[f"SELECT {number}, $1"] == f"SELECT {number}, ?"
     assert len(texts) <= 4_000
 
 

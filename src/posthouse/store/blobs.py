@@ -76,10 +76,9 @@ class Content:
                 octets = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise _unreadable(self.path, error) from error
-        if len(octets) != self.size:
-            octets.close()
-            raise StoreFault(Fault.BROKEN, f"{self.path} has {len(octets)} octets instead of {self.size}")
         try:
+            if len(octets) != self.size:
+                raise StoreFault(Fault.BROKEN, f"{self.path} has {len(octets)} octets instead of {self.size}")
             yield octets
         finally:
             # Somebody may still hold a view of it; then the mapping ends with the last of them.
@@ -191,6 +190,9 @@ class Spool:
             os.fsync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = None
+            if not path.parent.is_dir():
+                path.parent.mkdir(mode=0o700, exist_ok=True)
+                _sync_folder(path.parent.parent)
             self._path.rename(path)
             self._path = None
             _sync_folder(path.parent)
@@ -215,12 +217,8 @@ class Blobs:
         """Set for good once a file could not be synced: no more files are taken."""
         try:
             self._temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
-            missing = [sub for number in range(_FOLDERS) if not (sub := folder / f"{number:02x}").is_dir()]
-            for sub in missing:
-                sub.mkdir(mode=0o700, exist_ok=True)
-            if missing:
-                _sync_folder(folder)
-                _sync_folder(folder.parent)
+            _sync_folder(folder)
+            _sync_folder(folder.parent)
         except OSError as error:
             raise _unwritable(error) from error
 
@@ -277,7 +275,9 @@ class Blobs:
         row = await self._database.read(lambda tx: tx.one(_FIND_PART, blob_id, start + 1, length), quick=True)
         if row is None:
             raise _missing(blob_id)
-        digest, size, is_file, part = row
+        digest, size, is_file, found = row
+        # SQLite takes nothing of a blob to be NULL.
+        part: bytes = found or b""
         if is_file:
             stop = size if end is None else min(end, size)
             part = await asyncio.to_thread(_read_range, self.path(blob_id, digest), start, stop)
@@ -359,6 +359,8 @@ def _files(folders: list[Path]) -> list[tuple[Path, int | None]]:
     """All files with the blob they hold; None for a body that was coming in."""
     found: list[tuple[Path, int | None]] = []
     for folder in folders:
+        if not folder.is_dir():
+            continue
         for entry in os.scandir(folder):
             _, dot, text = entry.name.rpartition(".")
             with contextlib.suppress(ValueError):

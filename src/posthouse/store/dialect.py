@@ -5,6 +5,7 @@ A migration line ending in `-- sqlite: TEXT` is replaced by TEXT: there a table 
 
 import re
 import sqlite3
+from functools import partial
 
 import msgspec
 
@@ -26,18 +27,20 @@ class Texts(dict[str, str]):
         # Searches and FETCH make texts of their own, in as many forms as a client likes.
         if len(self) >= _TEXTS_LIMIT:
             self.clear()
-        self[sql] = text = _PARAMETER.sub(_parameter, sql)
+        numbers = [match[2] or match[3] for match in _PARAMETER.finditer(sql) if match[1] is None]
+        in_order = numbers == [str(number + 1) for number in range(len(numbers))]
+        self[sql] = text = _PARAMETER.sub(partial(_parameter, in_order), sql)
         return text
 
 
-def _parameter(match: re.Match[str]) -> str:
+def _parameter(in_order: bool, match: re.Match[str]) -> str:
     quoted, array, number = match.groups()
     if quoted is not None:
         return str(quoted)
-    if array is not None:
-        return f"IN (SELECT value FROM json_each(?{array}))"  # noqa: S608 -- digits
-    # `$1` would be a name to SQLite; only `?1` is bound by its number.
-    return f"?{number}"
+    # `$1` would be a name to SQLite; only `?1` is bound by its number. Python 3.12 up to 3.12.3 takes that for a name as
+    # well and warns each time, which costs more than the statement: so, where the order is the same, a bare `?`.
+    place = "?" if in_order else f"?{array or number}"
+    return f"IN (SELECT value FROM json_each({place}))" if array is not None else place  # noqa: S608 -- digits
 
 
 def statements(migration: str) -> list[str]:

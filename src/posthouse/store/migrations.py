@@ -34,7 +34,7 @@ def migrations() -> list[Migration]:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Applies what is missing, each file in one transaction; several programs may do so at once.
+    """Applies what is missing, all or nothing; several programs may do so at once.
 
     Raises `StoreFault` where the file belongs to another program or to a newer version of this one; sqlite3.Error.
     """
@@ -43,31 +43,28 @@ def migrate(connection: sqlite3.Connection) -> None:
     if application != APPLICATION_ID and (application or tables):
         raise StoreFault(Fault.BROKEN, "the database file belongs to another program")
     connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    known = migrations()
-    while _apply_next(connection, known):
-        pass
-    secret = secrets.token_bytes(32)
-    connection.execute("INSERT INTO house (name, value) VALUES ('secret', ?) ON CONFLICT DO NOTHING", (secret,))
-
-
-def _apply_next(connection: sqlite3.Connection, known: list[Migration]) -> bool:
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL)"
         )
-        (last,) = connection.execute("SELECT COALESCE(MAX(number), 0) FROM schema_migrations").fetchone()
-        if known and last > known[-1].number:
-            raise StoreFault(Fault.BROKEN, f"the database is newer than this program (migration {last})")
-        missing = next((migration for migration in known if migration.number > last), None)
-        if missing is not None:
-            for statement in statements(missing.text):
-                connection.execute(statement)
-            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (missing.number, missing.name))
+        _apply(connection, migrations())
+        secret = secrets.token_bytes(32)
+        connection.execute("INSERT INTO house (name, value) VALUES ('secret', ?) ON CONFLICT DO NOTHING", (secret,))
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return missing is not None
+
+
+def _apply(connection: sqlite3.Connection, known: list[Migration]) -> None:
+    (last,) = connection.execute("SELECT COALESCE(MAX(number), 0) FROM schema_migrations").fetchone()
+    if known and last > known[-1].number:
+        raise StoreFault(Fault.BROKEN, f"the database is newer than this program (migration {last})")
+    for migration in known:
+        if migration.number > last:
+            for statement in statements(migration.text):
+                connection.execute(statement)
+            connection.execute("INSERT INTO schema_migrations VALUES (?, ?)", (migration.number, migration.name))

@@ -1,0 +1,271 @@
+"""Bodies: spooled, durable, checked, swept, never lost."""
+
+import hashlib
+import os
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from posthouse.mail.instant import HOUR
+from posthouse.store import messages, queue
+from posthouse.store.blobs import INLINE_LIMIT, Blobs, Content, put
+from posthouse.store.database import StoreFault, Transaction
+from store.rooms import Rooms
+from store.test_queue import enqueue
+
+LARGE = INLINE_LIMIT + 100_000
+
+
+async def gather(content: Content) -> bytes:
+    return b"".join([piece async for piece in content.chunks(70_000)])
+
+
+def files(rooms: Rooms) -> list[Path]:
+    return [path for path in (rooms.folder / "blobs").rglob("*") if path.is_file()]
+
+
+def keep(rooms: Rooms, octets: bytes) -> Content:
+    content = rooms.content(octets)
+    rooms.do(lambda tx: put(tx, content))
+    return content
+
+
+@pytest.mark.parametrize("size", [0, 1, 4_096, INLINE_LIMIT, INLINE_LIMIT + 1, LARGE, 3 * LARGE])
+@pytest.mark.parametrize("piece", [65_536, 10**9])
+def test_what_went_in_comes_out(rooms: Rooms, size: int, piece: int) -> None:
+    octets = os.urandom(size)
+
+    async def take() -> Content:
+        spool = rooms.blobs.spool()
+        for start in range(0, size, piece):
+            spool.write(memoryview(octets)[start : start + piece])
+            assert spool.size == min(size, start + piece)
+        return await spool.finish()
+
+    content = rooms.run(take())
+    assert content.size == size
+    assert content.digest == hashlib.sha256(octets).digest()
+    assert (content.path is None) == (size <= INLINE_LIMIT)
+    assert (content.octets is None) == (size > INLINE_LIMIT)
+    rooms.do(lambda tx: put(tx, content))
+    loaded = rooms.run(rooms.blobs.load(content.blob_id))
+    assert loaded == content
+    for each in (content, loaded):
+        with each.open() as inside:
+            assert inside[:] == octets
+        assert rooms.run(gather(each)) == octets
+    assert rooms.run(rooms.blobs.read(content.blob_id)) == octets
+
+
+@pytest.mark.parametrize("size", [1_000, LARGE])
+def test_ranges_are_those_of_a_slice(rooms: Rooms, size: int) -> None:
+    octets = os.urandom(size)
+    content = keep(rooms, octets)
+    edges = [-5, 0, 1, size // 2, size - 1, size, size + 1, 2 * size]
+    for start in edges:
+        for end in [*edges[1:], None]:
+            assert rooms.run(rooms.blobs.read(content.blob_id, start, end)) == octets[max(0, start) : end]
+
+
+def test_a_large_body_is_synced_before_it_counts_as_finished(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """THREATS, facts 4: without fsync, or without that of the folder, a power cut lost 40 of 40."""
+    done: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def note_sync(descriptor: int) -> None:
+        done.append("folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file")
+        fsync(descriptor)
+
+    def note_rename(path: Path, target: Path) -> Path:
+        done.append("rename")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    rooms.content(bytes(LARGE))
+    # The folder for bodies that begin like this one is new as well.
+    assert done == ["file", "folder", "rename", "folder"]
+
+
+def test_memory_holds_no_more_than_a_piece_of_a_large_body(rooms: Rooms) -> None:
+    spool = rooms.blobs.spool()
+    for _ in range(200):
+        spool.write(bytes(65_536))
+    assert len(spool._octets) <= 2 * INLINE_LIMIT
+    assert len(files(rooms)) == 1
+    spool.discard()
+    spool.discard()
+    assert files(rooms) == []
+
+
+def test_a_finished_body_that_nobody_took_can_be_discarded(rooms: Rooms) -> None:
+    large, small = rooms.content(bytes(LARGE)), rooms.content(b"small")
+    assert len(files(rooms)) == 1
+    for _ in range(2):
+        rooms.run(rooms.blobs.discard(large))
+        rooms.run(rooms.blobs.discard(small))
+    assert files(rooms) == []
+
+
+def test_putting_twice_is_harmless(rooms: Rooms) -> None:
+    content = rooms.content(b"octets")
+    rooms.do(lambda tx: (put(tx, content), put(tx, content)))
+    rooms.do(lambda tx: put(tx, content))
+    assert rooms.see(lambda tx: tx.one("SELECT COUNT(*) FROM blobs")) == (1,)
+
+
+def test_what_is_missing_is_a_fault(rooms: Rooms) -> None:
+    for attempt in (rooms.blobs.load(99), rooms.blobs.read(99)):
+        with pytest.raises(StoreFault, match="missing"):
+            rooms.run(attempt)
+    content = keep(rooms, bytes(LARGE))
+    assert content.path is not None
+    content.path.unlink()
+    for attempt in (rooms.blobs.load(content.blob_id), rooms.blobs.read(content.blob_id, 0, 5)):
+        with pytest.raises(StoreFault, match="cannot be read"):
+            rooms.run(attempt)
+
+
+@pytest.mark.parametrize("harm", ["flip", "cut", "grow"])
+def test_a_damaged_file_is_never_served_as_good(rooms: Rooms, harm: str) -> None:
+    content = keep(rooms, os.urandom(LARGE))
+    assert content.path is not None
+    octets = bytearray(content.path.read_bytes())
+    if harm == "flip":
+        octets[-5] ^= 4
+    elif harm == "cut":
+        del octets[-5:]
+    else:
+        octets += b"more"
+    content.path.write_bytes(octets)
+    fresh = Blobs(rooms.folder / "blobs", rooms.database, rooms.ids, lambda: rooms.now)
+    with pytest.raises(StoreFault) as caught:
+        rooms.run(fresh.load(content.blob_id))
+    assert caught.value.broken
+    with pytest.raises(StoreFault):
+        rooms.run(gather(content))
+    if harm != "grow":
+        with pytest.raises(StoreFault):
+            rooms.run(fresh.read(content.blob_id))
+    if harm != "flip":
+        with pytest.raises(StoreFault), content.open():
+            pass
+
+
+def test_no_room_for_a_large_body_is_a_fault_that_heals(rooms: Rooms) -> None:
+    from store.test_faults import files_end_at
+
+    with files_end_at(300_000):
+        spool = rooms.blobs.spool()
+        with pytest.raises(StoreFault) as caught:
+            deque(map(spool.write, [bytes(65_536)] * 20))
+        assert caught.value.full
+        spool.discard()
+    assert files(rooms) == []
+    assert rooms.content(bytes(LARGE)).path is not None
+
+
+def test_after_a_failed_fsync_no_large_body_is_taken(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lie(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lie)
+        with pytest.raises(StoreFault) as caught:
+            rooms.content(bytes(LARGE))
+        assert caught.value.broken
+    with pytest.raises(StoreFault) as caught:
+        rooms.content(bytes(LARGE))
+    assert caught.value.broken
+    assert rooms.content(b"small").octets == b"small"
+
+
+def sweep_after_grace(rooms: Rooms) -> int:
+    swept = rooms.run(rooms.blobs.sweep(rooms.now))
+    rooms.now += HOUR
+    return swept + rooms.run(rooms.blobs.sweep(rooms.now))
+
+
+@pytest.mark.parametrize("size", [100, LARGE])
+def test_a_body_goes_when_its_last_message_is_expunged(rooms: Rooms, size: int) -> None:
+    rooms.settle_in()
+    kept = rooms.deliver(octets=os.urandom(size))
+    gone = rooms.deliver(octets=os.urandom(size))
+    rooms.do(lambda tx: messages.expunge(tx, rooms.account_id, 1, ((gone.uid, gone.uid),), flagged=0))
+    assert rooms.run(rooms.blobs.sweep(rooms.now)) == 0
+    assert rooms.run(rooms.blobs.sweep(rooms.now + HOUR - 1)) == 0
+    assert rooms.run(rooms.blobs.sweep(rooms.now + HOUR)) == 1
+    assert rooms.see(lambda tx: tx.one("SELECT COUNT(*) FROM blobs")) == (1,)
+    assert len(files(rooms)) == (size > INLINE_LIMIT)
+    (blob_id,) = rooms.see(lambda tx: messages.fetch(tx, rooms.account_id, 1, messages.EVERY, ("blob_id",)))[0]
+    assert rooms.run(rooms.blobs.load(blob_id)).size == size
+    assert kept.uid == 1
+
+
+def test_a_body_stays_while_anything_refers_to_it(rooms: Rooms) -> None:
+    """A copy, another account's message, the queue: each keeps it, and the last one to go lets it go."""
+    rooms.settle_in()
+    added = rooms.deliver()
+    account_id = rooms.account_id
+    everything = ((added.uid, added.uid),)
+    rooms.do(lambda tx: messages.copy(tx, account_id, 1, everything, 3))
+    (blob_id,) = rooms.see(lambda tx: messages.fetch(tx, account_id, 1, everything, ("blob_id",)))[0]
+    journey_id = enqueue(rooms, ["x@far.test"], blob_id=blob_id)
+    rooms.do(lambda tx: messages.expunge(tx, account_id, 1, flagged=0))
+    assert sweep_after_grace(rooms) == 0
+    rooms.do(lambda tx: messages.expunge(tx, account_id, 3, flagged=0))
+    assert sweep_after_grace(rooms) == 0
+    rooms.do(lambda tx: queue.drop(tx, journey_id))
+    assert sweep_after_grace(rooms) == 1
+    assert rooms.see(lambda tx: tx.all("SELECT * FROM blobs")) == []
+    assert rooms.see(lambda tx: tx.all("SELECT * FROM loose_blobs")) == []
+
+
+def test_a_body_that_is_referred_to_again_is_not_swept(rooms: Rooms) -> None:
+    rooms.settle_in()
+    added = rooms.deliver()
+    (row,) = rooms.see(lambda tx: messages.fetch(tx, rooms.account_id, 1, messages.EVERY, ("blob_id",)))
+    rooms.do(lambda tx: messages.expunge(tx, rooms.account_id, 1, ((added.uid, added.uid),), flagged=0))
+    rooms.run(rooms.blobs.sweep(rooms.now))
+    enqueue(rooms, ["x@far.test"], blob_id=row[0])
+    rooms.now += HOUR
+    assert rooms.run(rooms.blobs.sweep(rooms.now)) == 0
+    assert rooms.run(rooms.blobs.load(row[0])).size > 0
+
+
+def test_files_left_by_a_crash_go_and_those_in_use_stay(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1_000.0]
+    monkeypatch.setattr("posthouse.store.blobs.monotonic", lambda: clock[0])
+    kept = keep(rooms, os.urandom(LARGE))
+    lost = rooms.content(os.urandom(LARGE))
+    spool = rooms.blobs.spool()
+    for _ in range(10):
+        spool.write(bytes(65_536))
+    assert len(files(rooms)) == 3
+
+    def sweep_all() -> int:
+        return sum(rooms.run(rooms.blobs.sweep(rooms.now)) for _ in range(16))
+
+    assert sweep_all() == 0
+    clock[0] += 3_599
+    # A clock that jumps ten years is no reason to take away what is still coming in.
+    rooms.now += 10 * 365 * 24 * HOUR
+    assert sweep_all() == 0
+    clock[0] += 1
+    assert sweep_all() == 2
+    assert files(rooms) == [kept.path]
+    assert lost.path is not None
+    spool.discard()
+
+
+def test_a_transaction_that_is_taken_back_takes_its_body_back(rooms: Rooms) -> None:
+    content = rooms.content(b"octets")
+
+    def unit(tx: Transaction) -> None:
+        put(tx, content)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        rooms.do(unit)
+    assert rooms.see(lambda tx: tx.one("SELECT COUNT(*) FROM blobs")) == (0,)
