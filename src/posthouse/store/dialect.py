@@ -37,8 +37,8 @@ def _parameter(in_order: bool, match: re.Match[str]) -> str:
     quoted, array, number = match.groups()
     if quoted is not None:
         return str(quoted)
-    # `$1` would be a name to SQLite; only `?1` is bound by its number. Python 3.12 up to 3.12.3 takes that for a name as
-    # well and warns each time, which costs more than the statement: so, where the order is the same, a bare `?`.
+    # `$1` would be a name to SQLite; only `?1` is bound by its number. Python 3.12 up to 3.12.3 takes that for a name
+    # as well and warns each time, which costs more than the statement: so, where the order is the same, a bare `?`.
     place = "?" if in_order else f"?{array or number}"
     return f"IN (SELECT value FROM json_each({place}))" if array is not None else place  # noqa: S608 -- digits
 
