@@ -45,6 +45,7 @@ virtual_uid_maps = static:8
 virtual_gid_maps = static:8
 transport_maps = inline:{{ {{ house.test = smtp:[127.0.0.1]:{house} }} }}
 smtpd_tls_security_level = encrypt
+smtpd_tls_received_header = yes
 smtpd_tls_cert_file = {folder}/host.pem
 smtpd_tls_key_file = {folder}/host.key
 smtp_tls_security_level = secure
@@ -113,10 +114,13 @@ class Pair:
         raise AssertionError(f"Postfix did not get {subject!r}:\n{self.log.read_text(errors='replace')}")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(*names: str) -> dict[str, int]:
+    """A port of its own for each name."""
+    probes = {name: socket.create_server(("127.0.0.1", 0)) for name in names}
+    ports = {name: int(probe.getsockname()[1]) for name, probe in probes.items()}
+    for probe in probes.values():
+        probe.close()
+    return ports
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +130,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("pair")
     for parent in (folder, folder.parent, folder.parent.parent):
         parent.chmod(0o755)
-    ports = {name: free_port() for name in ("smtp", "submissions", "imap", "postfix")}
+    ports = free_ports("smtp", "submissions", "imap", "postfix")
     authority = Authority.open(folder)
     theirs, ours = folder / "postfix", folder / "house"
     for place in (theirs / "etc", theirs / "spool", theirs / "mail", ours / "data"):
@@ -146,7 +150,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         process = subprocess.Popen([POSTHOUSE, "serve", "--config", settings], stdout=log, stderr=log)
     started = subprocess.run(["postfix", "-c", theirs / "etc", "start"], capture_output=True, text=True)
     try:
-        assert started.returncode == 0, started.stderr
+        assert started.returncode == 0, started.stderr + (theirs / "log").read_text(errors="replace")
         _wait(ports["imap"])
         _wait(ports["postfix"])
         anna = Box("anna@house.test", password, ports["imap"], authority.path)
