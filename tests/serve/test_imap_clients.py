@@ -333,6 +333,7 @@ def test_a_client_that_leaves_in_the_middle_of_anything_leaves_nothing_behind(tm
             for words in (
                 b"x IDLE\r\n",
                 b"x APPEND INBOX {100}\r\nabc",
+                b"x APPEND INBOX {500000}\r\n" + b"y" * 400_000,
                 b"x FETCH 1:* BODY[]\r\n",
                 b"x SEARCH BODY noon\r\n",
                 b"x AUTH",

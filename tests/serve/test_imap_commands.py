@@ -597,3 +597,25 @@ def test_an_account_that_is_removed_ends_its_sessions(tmp_path: Path) -> None:
         assert await client.line() == "* BYE The mailbox was deleted"
 
     tried(main, tmp_path)
+
+
+def test_large_changes_go_in_steps_and_large_copies_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main(house: Rooms) -> None:
+        await house.deliver_all([LETTER] * 25)
+        client = await house.connect().enter("INBOX")
+        monkeypatch.setattr("posthouse.serve.imap.flagging.BATCH", 4)
+        monkeypatch.setattr("posthouse.serve.imap.searching.LARGE", 3)
+        monkeypatch.setattr("posthouse.serve.imap.copying.MAX_MESSAGES", 10)
+        lines = await client.say("STORE 1:* +FLAGS (\\Deleted)")
+        assert len([line for line in lines if "FETCH" in line]) == 25
+        assert await client.say("NOOP") == ["OK Done"]
+        assert (await client.say("SEARCH DELETED 3:7"))[0] == "* SEARCH 3 4 5 6 7"
+        assert (await client.say("COPY 1:11 Archive"))[-1].startswith("NO [LIMIT]")
+        assert (await client.say("UID COPY 1:10 Archive"))[-1].startswith("OK [COPYUID")
+        lines = await client.say("UID EXPUNGE 1:9,12:20")
+        assert len(lines) == 19
+        assert len(await client.say("EXPUNGE")) == 8
+
+    tried(main, tmp_path)

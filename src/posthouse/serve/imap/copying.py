@@ -9,6 +9,9 @@ from posthouse.wire.imap import commands
 from posthouse.wire.imap.faults import Refusal
 from posthouse.wire.imap.sequence import gather, render
 
+# Ours: a copy is one transaction, all or nothing, and everybody else's mail waits for it.
+MAX_MESSAGES = 100_000
+
 
 async def copy(session: Session, command: commands.Copy) -> Answer:
     """Copies all or nothing."""
@@ -34,6 +37,8 @@ async def _transfer(
 ) -> Moved | None:
     account_id, mailbox_id, uids = session.account_id, view.mailbox_id, view.ranges(slices)
     count = sum(end - start for start, end in slices)
+    if count > MAX_MESSAGES:
+        raise Refusal(f"At most {MAX_MESSAGES} messages at once", "LIMIT")
     transfer = messages.move if isinstance(command, commands.Move) else messages.copy
 
     def unit(tx: Transaction) -> Moved | None:

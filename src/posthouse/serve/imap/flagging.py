@@ -1,6 +1,9 @@
 """STORE, EXPUNGE, UID EXPUNGE (RFC 3501 §6.4.3, §6.4.6, RFC 4315 §2.1)."""
 
+from functools import partial
+
 from posthouse.mail.flags import Flag
+from posthouse.serve.imap.selected import Selected, Slices
 from posthouse.serve.imap.session import Answer, Session
 from posthouse.store import keywords, messages
 from posthouse.store.database import Row, Transaction
@@ -9,14 +12,26 @@ from posthouse.wire.imap import commands
 from posthouse.wire.imap.commands import Change
 from posthouse.wire.imap.faults import Refusal
 
+# Messages changed by one transaction: others' mail goes on in between.
+BATCH = 20_000
+
 
 async def store(session: Session, command: commands.Store) -> Answer:
     """Changes flags; what they are now is told, unless the client wants silence."""
     view = session.writable
     slices = view.slices(command.numbers, uid=command.uid)
-    if not slices:
-        return Answer("Done")
-    account_id, mailbox_id, uids = session.account_id, view.mailbox_id, view.ranges(slices)
+    missing = 0
+    for batch in view.batches(slices, BATCH):
+        missing += sum(end - start for start, end in batch) - await _store_batch(session, view, batch, command)
+    if missing and not command.uid and not command.silent:
+        # RFC 2180 §4.2.2, §4.2.3: another session removed some, and this one may be told only later.
+        raise Refusal("Some of these messages were removed meanwhile", "EXPUNGEISSUED")
+    return Answer("Done")
+
+
+async def _store_batch(session: Session, view: Selected, batch: Slices, command: commands.Store) -> int:
+    """Gives how many of the messages are still there, as far as that is known."""
+    account_id, mailbox_id, uids = session.account_id, view.mailbox_id, view.ranges(batch)
 
     def unit(tx: Transaction) -> tuple[list[Changed], list[Row], dict[int, str]]:
         changed = _store(tx, account_id, mailbox_id, uids, command)
@@ -31,10 +46,8 @@ async def store(session: Session, command: commands.Store) -> Answer:
         if view.name_keywords(names):
             session.tell(view.flags_lines())
         session.tell(view.flag_changes([Changed(*row) for row in rows]))
-    if not command.uid and not command.silent and len(rows) < sum(end - start for start, end in slices):
-        # RFC 2180 §4.2.2, §4.2.3: another session removed some, and this one may be told only later.
-        raise Refusal("Some of these messages were removed meanwhile", "EXPUNGEISSUED")
-    return Answer("Done")
+        await session.flush()
+    return len(rows)
 
 
 def _store(
@@ -61,7 +74,13 @@ async def expunge(session: Session, command: commands.Expunge) -> Answer:
         slices = view.slices(command.uids, uid=True)
     else:
         slices = [(0, len(view.uids))] if view.uids else []
-    if slices:
-        uids = view.ranges(slices)
-        await session.change(lambda tx: messages.expunge(tx, account_id, mailbox_id, uids, flagged=Flag.DELETED))
+    if not slices or not await session.has_deleted(view):
+        return Answer("Done")
+    for batch in view.batches(slices, BATCH):
+        uids = view.ranges(batch)
+        await session.change(partial(_expunge, account_id=account_id, mailbox_id=mailbox_id, uids=uids))
     return Answer("Done")
+
+
+def _expunge(tx: Transaction, account_id: int, mailbox_id: int, uids: Uids) -> list[int]:
+    return messages.expunge(tx, account_id, mailbox_id, uids, flagged=Flag.DELETED)

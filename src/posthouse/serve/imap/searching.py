@@ -7,7 +7,6 @@ through for all texts wanted; then sets of UIDs are combined as the criteria say
 
 import asyncio
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from posthouse.mail.instant import DAY
@@ -28,6 +27,8 @@ from posthouse.wire.imap.sequence import MAXIMUM, gather
 
 # Octets of messages that one SEARCH may read.
 SCAN_OCTETS = 4 * 1024**3
+# Results with more numbers are written in a thread.
+LARGE = 10_000
 # Sets of numbers with more ranges than this are no condition for the store.
 MAX_RANGES = 100
 
@@ -47,20 +48,28 @@ async def search_messages(session: Session, command: commands.Search) -> Answer:
     """Tells the numbers of the messages that match, rising."""
     view = session.view
     found = await _find(session, view, command.key) if view.uids else []
-    if command.uid:
-        numbers = [uid for uid in found if view.number(uid)]
+    if len(found) > LARGE:
+        session.tell(await asyncio.to_thread(_line, view, found, command.uid))
     else:
-        numbers = []
-        number = 0
-        for uid in found:
-            number = view.number(uid, number) or number
-            if view.uids[number - 1] == uid:
-                numbers.append(number)
-    session.tell(b"* SEARCH" + b"".join([b" %d" % number for number in numbers]) + b"\r\n")
+        session.tell(_line(view, found, command.uid))
     return Answer("Done")
 
 
-async def _find(session: Session, view: Selected, key: Key) -> Iterable[int]:
+def _line(view: Selected, found: list[int], uid: bool) -> bytes:
+    """The untagged response. A message that came after the last EXISTS has no number yet."""
+    numbers = found
+    if not uid:
+        numbers = []
+        index = 0
+        for each in found:
+            number = view.number(each, index)
+            if number:
+                numbers.append(number)
+                index = number
+    return b"* SEARCH" + b"".join([b" %d" % number for number in numbers]) + b"\r\n"
+
+
+async def _find(session: Session, view: Selected, key: Key) -> list[int]:
     """The UIDs that match, rising."""
     account_id, mailbox_id = session.account_id, view.mailbox_id
     facts = await session.read(lambda tx: _Facts.gather(tx, account_id, mailbox_id, view, key))

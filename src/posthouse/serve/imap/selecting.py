@@ -88,18 +88,10 @@ async def select(session: Session, command: commands.Select) -> Answer:
 async def close(session: Session, command: commands.Close) -> Answer:
     """CLOSE removes what is marked deleted, and says nothing of it; UNSELECT removes nothing."""
     view = session.view
-    if command.expunge and not view.read_only and view.uids:
+    if command.expunge and not view.read_only and view.uids and await session.has_deleted(view):
         known = ((1, view.uids[-1]),)
         account_id, mailbox_id = session.account_id, view.mailbox_id
-
-        def marked(tx: Transaction) -> bool:
-            mailbox = mailboxes.get(tx, account_id, mailbox_id)
-            return mailbox is not None and mailbox.deleted > 0
-
-        if await session.read(marked, quick=True):
-            await session.change(
-                lambda tx: messages.expunge(tx, account_id, mailbox_id, known, flagged=Flag.DELETED)
-            )
+        await session.change(lambda tx: messages.expunge(tx, account_id, mailbox_id, known, flagged=Flag.DELETED))
     await session.leave()
     return Answer("Closed")
 

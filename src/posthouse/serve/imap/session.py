@@ -124,6 +124,12 @@ class Session:
         self.post.hints.publish(account_topic(self.account_id))
         return result
 
+    async def has_deleted(self, view: Selected) -> bool:
+        """Whether any message of the mailbox is marked deleted; a look at a counter."""
+        account_id, mailbox_id = self.account_id, view.mailbox_id
+        mailbox = await self.read(lambda tx: mailboxes.get(tx, account_id, mailbox_id), quick=True)
+        return mailbox is not None and mailbox.deleted > 0
+
     async def leave(self) -> None:
         """Deselects the mailbox; what arrived while it was open is \\Recent for nobody else from now on."""
         view, self.selected = self.selected, None
