@@ -7,7 +7,6 @@ is not there is refused, Date and Message-ID are added, Bcc is taken out. A mess
 where one is refused, to none; so giving the same command again never sends a copy twice.
 """
 
-import getpass
 from dataclasses import dataclass, replace
 
 from posthouse.cli.office import Office, now
@@ -88,26 +87,18 @@ async def post(office: Office, account: directory.Account, envelope: Envelope, o
         _must(f"<{rcpt.address}>", await desk.rcpt(peer, sized, rcpt))
         sized = replace(sized, rcpt_to=(*sized.rcpt_to, rcpt))
     content = await blobs.content(octets)
-    reply = await desk.data(peer, sized, content, _session(account))
+    reply = await desk.data(peer, sized, content, _session(office, account))
     _must("the message", reply)
     return receipt(reply, sized)
 
 
-def _session(account: directory.Account) -> list[Stamp]:
+def _session(office: Office, account: directory.Account) -> list[Stamp]:
     """What stands in the journey for the connection that there was not."""
     at = now()
     return [
         Stamp(at, Step.CONNECTED, {"ip": "a program on this machine", "port": 0, "service": "submission"}),
-        Stamp(at, Step.LOGIN, {"account": str(account.address), "mechanism": f"the rights of {user_name()}"}),
+        Stamp(at, Step.LOGIN, {"account": str(account.address), "mechanism": f"the rights of {office.caller}"}),
     ]
-
-
-def user_name() -> str:
-    """The name of the person (or service) that runs this program."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "nobody"
 
 
 def _must(about: str, reply: Reply) -> None:

@@ -10,6 +10,7 @@ first, so that it leaves behind no file that the server could not read.
 
 import asyncio
 import os
+import pwd
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -32,9 +33,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """What a management command has at hand."""
+    """What a management command has at hand; `caller` is the account of the machine that called it."""
 
     config: Config
+    caller: str
     database: Database
     ids: Ids
     hints: Hints
@@ -57,18 +59,27 @@ def work(config_path: Path | None, task: Callable[[Office], Awaitable[T]]) -> T:
     config = settings(config_path)
     if not config.data_dir.is_dir():
         raise Complaint(f"{config.data_dir}: there is no such folder; posthouse quickstart sets a server up")
+    caller = user_name()
     _become_owner(config.data_dir)
-    return asyncio.run(_work(config, task))
+    return asyncio.run(_work(config, caller, task))
 
 
-async def _work(config: Config, task: Callable[[Office], Awaitable[T]]) -> T:
+def user_name() -> str:
+    """The account of the machine as which this program runs now."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+async def _work(config: Config, caller: str, task: Callable[[Office], Awaitable[T]]) -> T:
     database = open_sqlite(config.database_file, readers=1)
     hints = Hints(config.hints_folder)
     try:
         # Only who listens is heard by the others.
         await hints.start()
         ids = Ids(NODES - 1 - os.getpid() % COMMAND_NODES)
-        return await task(Office(config, database, ids, hints))
+        return await task(Office(config, caller, database, ids, hints))
     finally:
         await hints.close()
         await database.close()
@@ -80,3 +91,6 @@ def _become_owner(folder: Path) -> None:
         os.setgroups([])
         os.setgid(owner.st_gid)
         os.setuid(owner.st_uid)
+        for path in (__file__, os.__file__):
+            if not os.access(path, os.R_OK):
+                raise Complaint(f"{path}: cannot be read by the owner of {folder}, as whom the server runs")

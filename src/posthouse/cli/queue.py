@@ -1,6 +1,5 @@
 """`posthouse queue`: what waits to be delivered to other servers, and what to do about it."""
 
-import getpass
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -153,9 +152,8 @@ def _change(
     stamp: Callable[[Delivery, str], Stamp],
 ) -> None:
     """Change several messages, all or none; each journey gets its stamps in the same commit."""
-    by = _who()
 
-    def unit(tx: Transaction) -> int:
+    def unit(tx: Transaction, by: str) -> int:
         count = 0
         for identifier in identifiers:
             if queue.show(tx, identifier) is None:
@@ -166,19 +164,13 @@ def _change(
         return count
 
     async def task(office: Office) -> int:
-        count = await office.database.write(unit)
+        by = f"the admin ({office.caller})"
+        count = await office.database.write(partial(unit, by=by))
         office.hints.publish(QUEUE)
         return count
 
     count = work(config_path, task)
     show({done: count}, as_json, lambda: print(f"{_deliveries(count)} {done}."))
-
-
-def _who() -> str:
-    try:
-        return f"the admin ({getpass.getuser()})"
-    except (OSError, KeyError):
-        return "the admin"
 
 
 def _missing(identifier: int) -> Complaint:

@@ -11,7 +11,7 @@ import click
 
 from posthouse.cli.account import generate
 from posthouse.cli.arguments import AddressType
-from posthouse.cli.office import now
+from posthouse.cli.office import now, user_name
 from posthouse.cli.records import records, zone_text
 from posthouse.cli.terminal import Complaint, json_option, program, show
 from posthouse.config import NAME, SYSTEM_FILE, Config, load
@@ -168,17 +168,8 @@ async def _furnish(config: Config, address: Address, password: str) -> None:
 
 def _unit(plan: Plan) -> str:
     call = str(Path(sys.argv[0]).absolute())
-    user = f"User={SYSTEM_USER}\n" if os.geteuid() == 0 else f"User={_user_name()}\n"
+    user = f"User={SYSTEM_USER if os.geteuid() == 0 else user_name()}\n"
     return UNIT.format(program=call, settings=plan.settings, user=user, data=plan.data)
-
-
-def _user_name() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())
 
 
 def _print(plan: Plan, password: str, zone: str, unit: str) -> None:

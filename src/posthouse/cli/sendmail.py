@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from posthouse.cli.letterbox import EX_CONFIG, EX_DATAERR, EX_USAGE, Receipt, post, user_name, writer
+from posthouse.cli.letterbox import EX_CONFIG, EX_DATAERR, EX_USAGE, Receipt, post, writer
 from posthouse.cli.office import Office, now, work
 from posthouse.cli.terminal import Complaint, Function, config_option, json_option, show
 from posthouse.mail.address import Address, AddressError
@@ -152,7 +152,7 @@ async def _submit(office: Office, order: Order, octets: bytes) -> Receipt:
         raise Complaint("no domain is ours yet: posthouse domain add DOMAIN", EX_CONFIG)
     origin = names[0]
     header = Message.parse(octets).header
-    caller = Address(user_name(), origin)
+    caller = Address(office.caller, origin)
     written = _written_by(header, origin)
     sender = _qualified(order.mail_from, origin) if order.mail_from is not None else written or caller
     octets = _with_author(octets, header, order, written or sender or caller)
