@@ -23,6 +23,7 @@ from posthouse.wire.sasl import (
     fabricated,
     mechanisms,
     saslprep,
+    scram,
     start,
 )
 
@@ -263,6 +264,26 @@ def test_a_proof_for_the_unbound_exchange_does_not_pass_for_a_bound_one() -> Non
     first = server.keys(KEYS)
     assert isinstance(first, Challenge)
     assert isinstance(server.step(client.respond(first.octets)), Refused)
+
+
+def test_a_right_proof_for_another_nonce_is_refused() -> None:
+    """RFC 5802 §5.1: the server verifies that the nonce is the one it gave out."""
+    server = start("SCRAM-SHA-256", nonce=NONCE)
+    server.step(b"n,,n=user,r=abc")
+    first = server.keys(KEYS)
+    assert isinstance(first, Challenge)
+    salted = scram.salted_password("pencil", KEYS.salt, KEYS.iterations)
+    client_key = scram.client_key(salted)
+
+    def final(nonce: bytes) -> bytes:
+        without_proof = b"c=biws,r=" + nonce
+        message = b"n=user,r=abc," + first.octets + b"," + without_proof
+        proof = scram.xor(client_key, scram.signature(scram.sha256(client_key), message))
+        return without_proof + b",p=" + b64encode(proof)
+
+    nonce = first.octets.split(b",")[0][2:]
+    assert isinstance(server.step(final(nonce + b"x")), Refused)
+    assert isinstance(server.step(final(nonce)), Authenticated)
 
 
 def test_an_unknown_name_looks_like_a_known_one() -> None:

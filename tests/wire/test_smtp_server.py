@@ -474,6 +474,8 @@ def test_octets_behind_starttls_are_never_run() -> None:
     for cut in range(len(HELLO), len(flight)):
         dialogue = talk(flight, [cut])
         assert not {Mail, Rcpt, BodyStart} & set(dialogue.kinds)
+        # In one flight with what follows, it is not even begun.
+        assert cut != len(HELLO) or StartTls not in dialogue.kinds
         if not dialogue.engine.closed:
             with pytest.raises(ProtocolError):
                 dialogue.engine.answer(GO)
@@ -626,8 +628,9 @@ def test_too_many_failed_logins_end_the_connection() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    [b"NOOP " + b"x" * 2042, b"NOOP\nQUIT", b"NOOP\rQUIT", b"NO\0OP", b"NOOP \x1b[2J", b"NOOP\tx", b"NOOP \xff", b""],
-)
+    [b"NOOP " + b"x" * 2042, b"NOOP\nQUIT", b"NOOP\rQUIT", b"NO\0OP", b"NOOP \x1b[2J", b"NOOP\tx", b"NOOP \xff",
+     b"NOOP \xc3\xa9", b""],
+)  # fmt: skip
 def test_a_spoilt_line_is_answered_once(line: bytes) -> None:
     flight = HELLO + line + b"\r\nNOOP\r\n"
     for cuts in ((), every_octet(flight)):
@@ -711,3 +714,19 @@ def test_patience_depends_on_what_is_awaited() -> None:
 def test_control_characters_in_an_answer_do_not_reach_the_wire() -> None:
     dialogue = start(policy=lambda event: Reply(550, "5.0.0", "a\rb\x00c\n250 d"))
     assert dialogue.say(HELLO) == b"550-5.0.0 a?b?c\r\n550 5.0.0 250 d\r\n"
+
+
+def test_replies_are_made_a_few_at_a_time() -> None:
+    """Six octets for thirteen, or for many more: what a client does not read is not made beforehand."""
+    engine = ServerEngine(SETTINGS)
+    engine.feed(b"NOOP\r\n" * 10_000)
+    replies = 0
+    while True:
+        assert engine.next_event() is None
+        out = engine.take()
+        assert len(out) <= 300 * len(b"250 2.0.0 OK\r\n")
+        replies += out.count(b"250 ")
+        if not out:
+            break
+    assert replies == 10_000
+    assert engine.unread == 0

@@ -187,8 +187,6 @@ class Session(Dialogue[ServerEvent]):
                 self._discard()
             case StartTls():
                 self._smtp.answer(_READY_FOR_TLS)
-                if self._smtp.closed:
-                    return  # something stood behind STARTTLS
                 await self.start_tls()
                 self._smtp.start_tls_done()
                 self._encrypted()
