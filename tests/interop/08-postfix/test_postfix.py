@@ -4,6 +4,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -124,12 +125,16 @@ def free_ports(*names: str) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+def folder() -> Iterator[Path]:
+    """A folder that Postfix's own users can reach, which pytest's are not."""
+    with tempfile.TemporaryDirectory(prefix="posthouse-postfix-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def pair(folder: Path) -> Iterator[Pair]:
     need("postfix")
-    # Postfix insists that nobody but root may write anywhere above its folders.
-    folder = tmp_path_factory.mktemp("pair")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
     ports = free_ports("smtp", "submissions", "imap", "postfix")
     authority = Authority.open(folder)
     theirs, ours = folder / "postfix", folder / "house"
