@@ -376,7 +376,7 @@ class Leases(RuleBasedStateMachine):
 
 
 Leases.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=30, suppress_health_check=list(HealthCheck), deadline=None
+    max_examples=15, stateful_step_count=30, suppress_health_check=list(HealthCheck), deadline=None
 )
 TestLeases = Leases.TestCase
 

@@ -10,10 +10,10 @@ from posthouse.mail.instant import Instant
 from posthouse.store.database import Transaction, Value
 from posthouse.store.ledger import Uids, spread
 
-DEPTH_LIMIT = 50
-"""Deepest nesting of conditions."""
+DEPTH_LIMIT = 20
+"""How often `All` and `Either` may alternate inside each other; like in like counts once, `Not` does not count."""
 TERM_LIMIT = 500
-"""Most conditions in a tree; a set of UIDs counts one for each range."""
+"""Most nodes of a tree; a set of UIDs counts one for each range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,8 @@ class Not:
     condition: "Condition"
 
 
-Condition = Every | InUids | HasFlags | LacksFlags | Size | Received | Sent | Contains | ModseqFrom | All | Either | Not
+Leaf = Every | InUids | HasFlags | LacksFlags | Size | Received | Sent | Contains | ModseqFrom
+Condition = Leaf | All | Either | Not
 
 
 _COLUMNS = {
@@ -120,7 +121,7 @@ def search(
     ValueError for a tree too deep or too large, or an odd column.
     """
     query = _Query([account_id, mailbox_id])
-    where = query.where(condition, 0)
+    where = query.where(condition)
     join = " JOIN messages m ON m.account_id = p.account_id AND m.message_key = p.message_key" if query.joins else ""
     # Built of the fixed pieces below; what comes from outside is bound.
     sql = (
@@ -141,21 +142,33 @@ class _Query:
         self.joins = False
         self._terms = 0
 
-    def where(self, condition: Condition, depth: int) -> str:
-        """The condition in SQL, in parentheses where needed."""
-        if depth > DEPTH_LIMIT:
-            raise ValueError(f"conditions are nested deeper than {DEPTH_LIMIT}")
+    def where(self, condition: Condition, negated: bool = False, outer: str = "", depth: int = 0) -> str:
+        """The condition in SQL. `outer` is the operator that surrounds it.
+
+        Negations are pushed down to the leaves, and like operators are joined, so that the text nests no deeper than
+        the question does: SQLite's parser has a stack of 100.
+        """
         self._count(1)
+        if isinstance(condition, Not):
+            return self.where(condition.condition, not negated, outer, depth)
+        if not isinstance(condition, All | Either):
+            text = self._leaf(condition)
+            return f"NOT ({text})" if negated else text
+        operator = " AND " if isinstance(condition, All) != negated else " OR "
+        if not condition.of:
+            return "1 = 1" if operator == " AND " else "1 = 0"
+        if operator != outer:
+            depth += 1
+            if depth > DEPTH_LIMIT:
+                raise ValueError(f"conditions alternate more than {DEPTH_LIMIT} times")
+        text = operator.join([self.where(each, negated, operator, depth) for each in condition.of])
+        return text if operator == outer else f"({text})"
+
+    def _leaf(self, condition: Leaf) -> str:
+        """One comparison; true or false, never unknown."""
         match condition:
             case Every():
                 return "1 = 1"
-            case All(of=conditions):
-                return self._joined(conditions, " AND ", "1 = 1", depth)
-            case Either(of=conditions):
-                return self._joined(conditions, " OR ", "1 = 0", depth)
-            case Not(condition=inner):
-                # What is not known (no Date field) is not matched, so its opposite is.
-                return f"NOT COALESCE({self.where(inner, depth + 1)}, FALSE)"
             case InUids(uids=uids):
                 return self._uids(uids)
             case HasFlags(mask=mask):
@@ -184,11 +197,6 @@ class _Query:
         self._terms += terms
         if self._terms > TERM_LIMIT:
             raise ValueError(f"a search has at most {TERM_LIMIT} conditions")
-
-    def _joined(self, conditions: tuple[Condition, ...], operator: str, empty: str, depth: int) -> str:
-        if not conditions:
-            return empty
-        return "(" + operator.join([self.where(each, depth + 1) for each in conditions]) + ")"
 
     def _uids(self, uids: Uids) -> str:
         wide, single = spread(uids)
