@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.lab.authority import Authority, HostFiles, self_signed
+from posthouse.lab.authority import Authority, HostFiles
 
 
 def shake(files: HostFiles, ca: Path, name: str) -> str:
@@ -73,10 +73,3 @@ def test_keys_are_for_their_owner_only(tmp_path: Path) -> None:
     files = Authority.open(tmp_path).issue(tmp_path / "mx", ["mx.posthouse.test"])
     for path in (files.key, tmp_path / "ca.key"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_a_self_made_certificate_vouches_for_itself_and_is_kept(tmp_path: Path) -> None:
-    files = self_signed(tmp_path / "tls", ["mx.example.org"])
-    assert shake(files, files.certificate, "mx.example.org") == "TLSv1.3"
-    before = files.certificate.read_bytes()
-    assert self_signed(tmp_path / "tls", ["other.example.org"]).certificate.read_bytes() == before

@@ -1,4 +1,4 @@
-"""A certificate authority of our own, for hosts of the lab, and the self-made certificate of a new server.
+"""A certificate authority of our own, for the hosts of the lab.
 
     authority = Authority.open(folder)                  # ca.pem and ca.key are made at the first call
     host = authority.issue(folder / "mx", names=["mx.posthouse.test"], ips=["127.0.0.1"])
@@ -96,23 +96,6 @@ class Authority:
             certificate.not_valid_after_utc - datetime.now(UTC) > timedelta(days=RENEW_DAYS)
             and found == _subject_alternatives(names, ips)
         )
-
-
-def self_signed(stem: Path, names: Sequence[str], ips: Sequence[str] = ()) -> HostFiles:
-    """A certificate that vouches for itself, in `STEM.pem` and `STEM.key`: enough to encrypt, until a CA's is there.
-
-    Files that exist already are left as they are.
-    """
-    files = HostFiles(stem.with_name(f"{stem.name}.pem"), stem.with_name(f"{stem.name}.key"))
-    if files.certificate.exists() and files.key.exists():
-        return files
-    key = ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
-    certificate = _host_builder(names, ips, issuer, key.public_key()).sign(key, hashes.SHA256())
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    _write_key(files.key, key)
-    _write(files.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    return files
 
 
 def _builder(
