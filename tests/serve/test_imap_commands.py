@@ -460,6 +460,8 @@ def test_a_search_for_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr("posthouse.serve.imap.searching.SCAN_OCTETS", 2 * len(LETTER))
         assert (await client.say("SEARCH BODY x"))[-1].startswith("NO [LIMIT]")
         assert (await client.say("SEARCH 1 BODY noon")) == ["* SEARCH 1", "OK Done"]
+        many = " ".join(f"BODY {n}" for n in range(3))
+        assert (await client.say(f"SEARCH 1 {many}"))[-1].startswith("NO [LIMIT]")
 
     tried(main, tmp_path)
 

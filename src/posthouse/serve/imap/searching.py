@@ -25,7 +25,7 @@ from posthouse.wire.imap.faults import Refusal
 from posthouse.wire.imap.search import Compare, Key, Place, Text
 from posthouse.wire.imap.sequence import MAXIMUM, gather
 
-# Octets of messages that one SEARCH may read.
+# Octets of messages that one SEARCH may look through, for each text once.
 SCAN_OCTETS = 4 * 1024**3
 # Results with more numbers are written in a thread.
 LARGE = 10_000
@@ -282,18 +282,20 @@ async def _scan(
     account_id, mailbox_id = session.account_id, view.mailbox_id
     uids = gather(candidates)
     rows = await session.read(lambda tx: messages.fetch(tx, account_id, mailbox_id, uids, ("uid", "size")))
-    if sum(row[1] for row in rows) > SCAN_OCTETS:
+    if sum(row[1] for row in rows) * len(texts) > SCAN_OCTETS:
         # RFC 5530 §3.
         raise Refusal("Too many messages would have to be read; narrow the search down", "LIMIT")
     scan = Scan(texts.values())
     hits: dict[int, set[int]] = {identity: set() for identity in texts}
-    async with session.post.scans:
-        for group in bodies.groups(rows, 1):
-            found = await bodies.load(session, mailbox_id, [row[0] for row in group])
-            for uid, matched in (await _look(session, scan, found)).items():
-                for identity, text in texts.items():
-                    if text in matched:
-                        hits[identity].add(uid)
+    for group in bodies.groups(rows, 1):
+        found = await bodies.load(session, mailbox_id, [row[0] for row in group])
+        # Given back after each group, so that several searches take turns.
+        async with session.post.scans:
+            matched = await _look(session, scan, found)
+        for uid, there in matched.items():
+            for identity, text in texts.items():
+                if text in there:
+                    hits[identity].add(uid)
     return hits
 
 
