@@ -20,7 +20,7 @@ from prometheus_client import Histogram
 
 from posthouse.mail.instant import Clock
 from posthouse.mail.journey import Facts, Stamp, Step
-from posthouse.mail.peer import Peer, Role
+from posthouse.mail.peer import Peer, Role, TlsFacts
 from posthouse.mail.reply import Reply
 from posthouse.route.acceptance import store_reply
 from posthouse.route.desk import MailDesk
@@ -30,7 +30,7 @@ from posthouse.serve.log import Logger
 from posthouse.serve.login import Account, Login, LoginFailure, Why
 from posthouse.serve.metrics import Metrics
 from posthouse.serve.tls import Keyring
-from posthouse.store.blobs import Blobs, Spool
+from posthouse.store.blobs import Blobs, Content, Spool
 from posthouse.store.database import StoreFault
 from posthouse.wire import sasl
 from posthouse.wire.buffer import ProtocolError
@@ -62,6 +62,7 @@ _SEND = Reply(354, "", "")
 _READY_FOR_TLS = Reply(220, "2.0.0", "Go ahead")
 _FAULT = Reply(451, "4.3.0", "Something went wrong here, try again later")
 _TOO_SLOW = Reply(421, "4.4.2", "The message comes in too slowly")
+_BROKEN = Reply(421, "4.3.0", "Something went wrong here, come back later")
 _LATE = Reply(421, "4.4.2", "Nothing heard for too long, goodbye")
 _CLOSING = Reply(421, "4.3.2", "The server is closing, come back soon")
 _WELCOME = Reply(235, "2.7.0", "Welcome")
@@ -117,6 +118,91 @@ def door(post: Post) -> Callable[[Visit], "Session"]:
     return lambda visit: Session(visit, post)
 
 
+class _Caller:
+    """Who is on the other side, and how that became known."""
+
+    __slots__ = ("_connected", "_post", "_stamps", "peer")
+
+    def __init__(self, post: Post, role: Role, visit: Visit) -> None:
+        self._post = post
+        self.peer = Peer(role, visit.ip, visit.port)
+        facts: Facts = {"ip": visit.ip, "port": visit.port, "service": post.service}
+        self._connected = Stamp(post.clock(), Step.CONNECTED, facts)
+        self._stamps: list[Stamp] = []
+
+    @property
+    def stamps(self) -> list[Stamp]:
+        """CONNECTED, TLS, HELLO, LOGIN, as far as it came, in the order of time."""
+        return [self._connected, *self._stamps]
+
+    def encrypted(self, facts: TlsFacts) -> None:
+        """TLS is active: nothing said before it counts (RFC 3207 §4.2)."""
+        self.peer = Peer(self.peer.role, self.peer.ip, self.peer.port, tls=facts)
+        told: Facts = {"version": facts.version, "cipher": facts.cipher, "bits": facts.bits}
+        self._stamps = [Stamp(self._post.clock(), Step.TLS, told)]
+
+    def hello(self, event: Hello) -> None:
+        self.peer = replace(self.peer, helo=event.name, esmtp=event.verb == "EHLO")
+        self._stamps = [stamp for stamp in self._stamps if stamp.step is not Step.HELLO]
+        self._stamps.append(Stamp(self._post.clock(), Step.HELLO, {"verb": event.verb, "name": event.name}))
+
+    def admitted(self, account: Account) -> None:
+        self.peer = replace(self.peer, account_id=account.account_id, account=account.address)
+        facts: Facts = {"account": str(account.address), "mechanism": account.mechanism}
+        self._stamps.append(Stamp(self._post.clock(), Step.LOGIN, facts))
+
+
+class _Intake:
+    """The body that is coming in. A fault of the disk is kept for its end: the rest is read and forgotten."""
+
+    __slots__ = ("_began", "_blobs", "_fault", "_spool")
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._spool: Spool | None = None
+        self._fault: StoreFault | None = None
+        self._began = 0.0
+
+    def begin(self, now: float) -> None:
+        self._spool = self._blobs.spool()
+        self._fault = None
+        self._began = now
+
+    def write(self, octets: bytes) -> None:
+        if self._spool is not None:
+            try:
+                self._spool.write(octets)
+            except StoreFault as fault:
+                self.discard()
+                self._fault = fault
+
+    def is_slow(self, now: float) -> bool:
+        """Whether what came so far took longer than it may."""
+        seconds = now - self._began
+        if seconds <= BODY_GRACE or self._spool is None:
+            return False
+        return self._spool.size < seconds * BODY_RATE or seconds > BODY_SECONDS
+
+    async def finish(self) -> Content:
+        """The whole body. StoreFault, also for what went wrong on the way."""
+        spool, self._spool = self._spool, None
+        if self._fault is not None:
+            raise self._fault
+        assert spool is not None, "a body ends after it began"
+        try:
+            return await spool.finish()
+        except StoreFault:
+            spool.discard()
+            raise
+
+    def discard(self) -> None:
+        """What came so far is wanted no more."""
+        spool, self._spool = self._spool, None
+        self._fault = None
+        if spool is not None:
+            spool.discard()
+
+
 class Session(Dialogue[ServerEvent]):
     """One client."""
 
@@ -125,16 +211,10 @@ class Session(Dialogue[ServerEvent]):
         self._post = post
         self._smtp = ServerEngine(settings)
         super().__init__(visit, self._smtp, post.keyring, post.log)
-        self._peer = Peer(settings.role, visit.ip, visit.port)
-        self._spool: Spool | None = None
-        self._fault: Reply | None = None  # what the spool could not do, for the end of the body
-        self._began = 0.0
-        self._useful = self._loop.time()
-        now = post.clock()
-        facts: Facts = {"ip": visit.ip, "port": visit.port, "service": post.service}
-        self._connected = Stamp(now, Step.CONNECTED, facts)
-        self._stamps: list[Stamp] = []  # TLS, HELLO, LOGIN, in the order of time
+        self._caller = _Caller(post, settings.role, visit)
+        self._intake = _Intake(post.blobs)
         self._refused: list[Stamp] = []  # recipients of this transaction
+        self._useful = self._loop.time()
 
     # --- what a dialogue asks --------------------------------------------------------------------------
 
@@ -151,21 +231,26 @@ class Session(Dialogue[ServerEvent]):
         return self._loop.time() - self._useful > USELESS_SECONDS
 
     async def converse(self) -> None:
-        smtp, desk = self._smtp, self._post.desk
-        self._encrypted()
+        smtp, post, intake = self._smtp, self._post, self._intake
+        if self.tls is not None:
+            self._caller.encrypted(self.tls)
         smtp.greet()
         try:
             while (event := await self.event()) is not None:
                 # In the order of how often they come.
                 if isinstance(event, BodyChunk):
-                    self._chunk(event)
+                    intake.write(event.octets)
+                    if intake.is_slow(self._loop.time()):
+                        post.log.info("body too slow", service=post.service, ip=self.visit.ip)
+                        smtp.hang_up(_TOO_SLOW)
                 elif isinstance(event, Mail):
                     self._refused.clear()
-                    smtp.answer(await self._decided(desk.mail(self._peer, event.envelope)))
+                    smtp.answer(await self._decided(post.desk.mail(self._caller.peer, event.envelope)))
                 elif isinstance(event, Rcpt):
                     await self._rcpt(event)
                 elif isinstance(event, BodyStart):
-                    self._begin()
+                    intake.begin(self._loop.time())
+                    smtp.answer(_SEND)
                 elif isinstance(event, BodyEnd):
                     await self._end(event)
                 else:
@@ -174,54 +259,46 @@ class Session(Dialogue[ServerEvent]):
             raise  # the peer left
         except Exception as error:
             # A fault of ours: the connection cannot go on, the client is to come again.
-            self._post.log.error("smtp door failed", service=self._post.service, ip=self.visit.ip, exc_info=error)
-            smtp.hang_up(Reply(421, "4.3.0", _FAULT.text))
+            post.log.error("smtp door failed", service=post.service, ip=self.visit.ip, exc_info=error)
+            smtp.hang_up(_BROKEN)
         finally:
-            self._discard()
+            intake.discard()
 
     async def _seldom(self, event: ServerEvent) -> None:
+        smtp = self._smtp
         match event:
             case Hello():
-                self._hello(event)
+                self._caller.hello(event)
+                smtp.answer(_HELLO)
             case Reset():
-                self._discard()
+                self._intake.discard()
             case StartTls():
-                self._smtp.answer(_READY_FOR_TLS)
+                smtp.answer(_READY_FOR_TLS)
                 await self.start_tls()
-                self._smtp.start_tls_done()
-                self._encrypted()
+                smtp.start_tls_done()
+                if self.tls is not None:
+                    self._caller.encrypted(self.tls)
             case Auth():
                 await self._auth(event)
             case _:
                 raise ProtocolError(f"{type(event).__name__} out of turn")
 
-    # --- who it is -------------------------------------------------------------------------------------
-
-    def _encrypted(self) -> None:
-        """What follows from TLS: nothing from before it counts."""
-        facts = self.tls
-        self._peer = Peer(self._peer.role, self._peer.ip, self._peer.port, tls=facts)
-        self._stamps.clear()
-        if facts is not None:
-            told: Facts = {"version": facts.version, "cipher": facts.cipher, "bits": facts.bits}
-            self._stamps.append(Stamp(self._post.clock(), Step.TLS, told))
-
-    def _hello(self, event: Hello) -> None:
-        self._peer = replace(self._peer, helo=event.name, esmtp=event.verb == "EHLO")
-        self._stamps = [stamp for stamp in self._stamps if stamp.step is not Step.HELLO]
-        self._stamps.append(Stamp(self._post.clock(), Step.HELLO, {"verb": event.verb, "name": event.name}))
-        self._smtp.answer(_HELLO)
+    # --- login -----------------------------------------------------------------------------------------
 
     async def _auth(self, event: Auth) -> None:
-        login = self._post.login
-        assert login is not None, "without it no mechanism is offered"
-        result = await login.authenticate(event.mechanism, event.initial, self._exchange, self._peer, self.binding)
+        post = self._post
+        assert post.login is not None, "without it no mechanism is offered"
+        result = await post.login.authenticate(
+            event.mechanism, event.initial, self._exchange, self._caller.peer, self.binding
+        )
         if isinstance(result, LoginFailure):
-            self._post.log.info("login refused", service=self._post.service, ip=self.visit.ip, why=result.kind.value)
+            post.log.info("login refused", service=post.service, ip=self.visit.ip, why=result.kind.value)
             code, enhanced = _NOT_WELCOME[result.kind]
             self._smtp.answer(Reply(code, enhanced, result.words))
             return
-        self._admit(result)
+        self._caller.admitted(result)
+        self.visit.logged_in()
+        self._smtp.answer(_WELCOME)
 
     async def _exchange(self, challenge: bytes) -> bytes | None:
         self._smtp.challenge(challenge)
@@ -230,73 +307,43 @@ class Session(Dialogue[ServerEvent]):
             return event.octets
         raise ConnectionAbortedError("the client left in the middle of a login")
 
-    def _admit(self, account: Account) -> None:
-        self._peer = replace(self._peer, account_id=account.account_id, account=account.address)
-        facts = {"account": str(account.address), "mechanism": account.mechanism}
-        self._stamps.append(Stamp(self._post.clock(), Step.LOGIN, facts))
-        self.visit.logged_in()
-        self._smtp.answer(_WELCOME)
-
-    # --- what it brings --------------------------------------------------------------------------------
+    # --- a message -------------------------------------------------------------------------------------
 
     async def _rcpt(self, event: Rcpt) -> None:
-        smtp = self._smtp
-        reply = await self._decided(self._post.desk.rcpt(self._peer, smtp.envelope, event.rcpt))
+        smtp, post = self._smtp, self._post
+        reply = await self._decided(post.desk.rcpt(self._caller.peer, smtp.envelope, event.rcpt))
         if not reply.is_positive:
             address = str(event.rcpt.address)
-            self._refused.append(
-                Stamp(self._post.clock(), Step.RECIPIENT, {"address": address, "reply": str(reply)})
-            )
+            facts: Facts = {"address": address, "reply": str(reply)}
+            self._refused.append(Stamp(post.clock(), Step.RECIPIENT, facts))
             self._refuse("recipient refused", reply, rcpt_to=address)
         smtp.answer(reply)
 
-    def _begin(self) -> None:
-        self._spool = self._post.blobs.spool()
-        self._fault = None
-        self._began = self._loop.time()
-        self._smtp.answer(_SEND)
-
-    def _chunk(self, event: BodyChunk) -> None:
-        spool = self._spool
-        if spool is None:
-            return  # a fault of the disk: the rest is read and forgotten
-        try:
-            spool.write(event.octets)
-        except StoreFault as fault:
-            self._fault = self._store_reply(fault)
-            self._discard()
-            return
-        seconds = self._loop.time() - self._began
-        if seconds > BODY_GRACE and (spool.size < seconds * BODY_RATE or seconds > BODY_SECONDS):
-            self._post.log.info("body too slow", service=self._post.service, ip=self.visit.ip, size=spool.size)
-            self._smtp.hang_up(_TOO_SLOW)
-
     async def _end(self, event: BodyEnd) -> None:
-        reply = event.flaw or self._fault
-        spool, self._spool = self._spool, None
-        if reply is None and spool is not None:
-            reply = await self._hand_in(event, spool)
-        elif spool is not None:
-            spool.discard()
-        self._fault = None
-        reply = reply or _FAULT
+        reply = event.flaw
+        if reply is None:
+            reply = await self._hand_in(event)
+        else:
+            self._intake.discard()
         if reply.is_positive:
             self._useful = self._loop.time()
         else:
             self._refuse("message refused", reply, size=event.size)
         self._smtp.answer(reply)
 
-    async def _hand_in(self, event: BodyEnd, spool: Spool) -> Reply:
+    async def _hand_in(self, event: BodyEnd) -> Reply:
         """The whole message, to the desk."""
         post = self._post
-        try:
-            content = await spool.finish()
-        except StoreFault as fault:
-            spool.discard()
-            return self._store_reply(fault)
-        stamps = [self._connected, *self._stamps, *self._refused]
         began = self._loop.time()
-        reply = await self._decided(post.desk.data(self._peer, event.envelope, content, stamps))
+        try:
+            content = await self._intake.finish()
+        except StoreFault as fault:
+            post.log.error("body not kept", service=post.service, ip=self.visit.ip, error=str(fault))
+            return store_reply(fault)
+        caller = self._caller
+        reply = await self._decided(
+            post.desk.data(caller.peer, event.envelope, content, [*caller.stamps, *self._refused])
+        )
         post.seconds.observe(self._loop.time() - began)
         return reply
 
@@ -308,17 +355,7 @@ class Session(Dialogue[ServerEvent]):
             self._post.log.error("desk failed", service=self._post.service, ip=self.visit.ip, exc_info=error)
             return _FAULT
 
-    def _discard(self) -> None:
-        """What was spooled is wanted no more."""
-        spool, self._spool = self._spool, None
-        if spool is not None:
-            spool.discard()
-
     def _refuse(self, what: str, reply: Reply, **facts: object) -> None:
         post = self._post
         post.metrics.rejected.labels(post.service, str(reply.code)).inc()
         post.log.info(what, service=post.service, ip=self.visit.ip, reply=str(reply), **facts)
-
-    def _store_reply(self, fault: StoreFault) -> Reply:
-        self._post.log.error("body not kept", service=self._post.service, ip=self.visit.ip, error=str(fault))
-        return store_reply(fault)
