@@ -12,6 +12,7 @@ from posthouse.store.dialect import statements
 APPLICATION_ID = 0x506F7374
 """What marks a SQLite file as ours ("Post")."""
 
+_WHOSE = "SELECT application_id, (SELECT COUNT(*) FROM sqlite_master) FROM pragma_application_id"
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 
 
@@ -38,8 +39,8 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     Raises `StoreFault` where the file belongs to another program or to a newer version of this one; sqlite3.Error.
     """
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    # In one statement, since another program may be making the file at this moment.
+    application, tables = connection.execute(_WHOSE).fetchone()
     if application != APPLICATION_ID and (application or tables):
         raise StoreFault(Fault.BROKEN, "the database file belongs to another program")
     connection.execute("PRAGMA journal_mode = WAL").fetchone()
