@@ -15,6 +15,9 @@ from posthouse.cli.terminal import Complaint, console, json_option, program, sho
 if TYPE_CHECKING:
     from posthouse.lab.demo import Demo
 
+# A closed terminal is an end as well.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 SERVICES = {
     "smtp": "SMTP", "submission": "submission", "submissions": "TLS", "imap": "IMAP", "imaps": "TLS",
     "pop3": "POP3", "pop3s": "TLS",
@@ -56,7 +59,7 @@ def demo_command(folder: Path, port_base: int, as_json: bool) -> None:
 async def _run(demo: "Demo", folder: Path, as_json: bool) -> None:
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ENDING:
         loop.add_signal_handler(number, over.set)
     await demo.start()
     try:
@@ -64,6 +67,9 @@ async def _run(demo: "Demo", folder: Path, as_json: bool) -> None:
         show(card, as_json, lambda: _print_card(card, folder))
         sys.stdout.flush()
         await over.wait()
+        for number in ENDING:
+            # A second one does not wait for anything.
+            loop.remove_signal_handler(number)
         if not as_json:
             print("\nStopping; the next start goes on from here.", flush=True)
     finally:

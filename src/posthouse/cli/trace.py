@@ -1,7 +1,8 @@
 """`posthouse trace`: the journey of a message, as a timeline a person can follow or as JSON."""
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from posthouse.store import ids, journeys
 from posthouse.store.database import Transaction
 
 if TYPE_CHECKING:
-    from rich.text import Text
+    from rich.console import RenderableType
 
 # What people call the parts of a journey. A step that is in none of them stands under the heading before it.
 STAGES: dict[str, tuple[Step, ...]] = {
@@ -134,37 +135,46 @@ def _print_journeys(found: Sequence[Journey]) -> None:
             out.print(line, soft_wrap=not out.is_terminal)
 
 
-def _lines(journey: Journey) -> list["Text"]:
+def _lines(journey: Journey) -> Iterator["RenderableType"]:
     from rich.text import Text
 
-    lines = [Text(f"Message {ids.to_text(journey.journey_id)}", style="bold")]
+    title = Text(f"Message {ids.to_text(journey.journey_id)}", style="bold")
     if journey.stamps:
-        lines[0].append(f"  {_day(journey.stamps[0].at)}, UTC", style="dim")
+        title.append(f"  {_day(journey.stamps[0].at)}, UTC", style="dim")
+    yield title
     if journey.message_id:
-        lines.append(Text(f"Message-ID {clean(journey.message_id)}", style="dim"))
+        yield Text(f"Message-ID {clean(journey.message_id)}", style="dim")
     stage = ""
     before = journey.stamps[0].at if journey.stamps else 0
     for stamp in journey.stamps:
         new = _STAGE_OF.get(stamp.step, stage)
         if new != stage:
             stage = new
-            lines += [Text(), Text(f"  {stage}", style="bold cyan")]
+            yield Text(f"\n  {stage}", style="bold cyan")
         if _day(stamp.at) != _day(before):
-            lines.append(Text(f"    {_day(stamp.at)}", style="dim"))
-        lines.append(_line(stamp, stamp.at - before))
+            yield Text(f"    {_day(stamp.at)}", style="dim")
+        yield _line(stamp, stamp.at - before)
         before = stamp.at
-    return lines
 
 
 def _day(at: Instant) -> str:
     return rfc3339(at)[:10]
 
 
-def _line(stamp: Stamp, gap: int) -> "Text":
+def _line(stamp: Stamp, gap: int) -> "RenderableType":
     """`18:15:30.120   +3 ms  it called itself mx.far.test (EHLO)`; no gap is shown below a millisecond."""
+    from rich.table import Table
     from rich.text import Text
 
     clock = f"{rfc3339(stamp.at)[11:19]}.{stamp.at % SECOND // 1000:03d}"
     shown = f"+{span_text(gap)}" if gap >= SECOND // 1000 else ""
     style = "green" if stamp.step in GOOD else "red" if stamp.step in BAD else "yellow" if stamp.step in WAITING else ""
-    return Text.assemble((f"    {clock} {shown:>9}  ", "dim"), (sentence(stamp), style))
+    when, what = Text(f"    {clock} {shown:>9}  ", style="dim"), Text(sentence(stamp), style=style)
+    if not sys.stdout.isatty():
+        return Text.assemble(when, what)
+    # On a terminal a long sentence goes on below its own beginning.
+    row = Table.grid()
+    row.add_column(no_wrap=True)
+    row.add_column(overflow="fold")
+    row.add_row(when, what)
+    return row
