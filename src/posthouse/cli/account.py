@@ -44,13 +44,17 @@ def obtain(from_stdin: bool, generated: bool) -> Password:
             raise Complaint("standard input holds no password")
         return Password(text, False)
     if not generated and sys.stdin.isatty():
-        typed: str = click.prompt(
-            "Password (empty: one is made)", hide_input=True, confirmation_prompt="Once more", default="",
-            show_default=False, err=True,
-        )
+        typed: str = _ask("Password (empty: one is made)")
+        if typed and _ask("Once more") != typed:
+            raise Complaint("the two passwords differ, nothing was changed")
         if typed:
             return Password(typed, False)
     return Password(generate(), True)
+
+
+def _ask(question: str) -> str:
+    answer: str = click.prompt(question, hide_input=True, default="", show_default=False, err=True)
+    return answer
 
 
 @click.group("account", no_args_is_help=True)
