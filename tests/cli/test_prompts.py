@@ -11,6 +11,9 @@ from cli.program import PROGRAM
 from cli.server import YOU, Server
 
 
+PROMPTS = (b"is made): ", b"Once more: ", b"[y/N]: ")
+
+
 def typed(server: Server, arguments: tuple[str, ...], answers: list[str]) -> tuple[int, str]:
     """Run a command at a terminal of its own, and answer each time it has asked something."""
     terminal, theirs = pty.openpty()
@@ -28,7 +31,7 @@ def typed(server: Server, arguments: tuple[str, ...], answers: list[str]) -> tup
             except OSError:  # so Linux says that nobody has the terminal open any more
                 break
             shown += octets
-            if waiting and shown.rstrip(b" ").endswith((b":", b"]")):
+            if waiting and shown.endswith(PROMPTS):
                 os.write(terminal, f"{waiting.pop(0)}\n".encode())
                 shown += b"\n"
         return process.wait(timeout=30), shown.decode()
