@@ -10,7 +10,6 @@ import pytest
 from cli.program import PROGRAM
 from cli.server import YOU, Server
 
-
 PROMPTS = (b"is made): ", b"Once more: ", b"[y/N]: ")
 
 
