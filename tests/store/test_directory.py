@@ -106,6 +106,19 @@ def test_circles_end(town: Rooms) -> None:
     assert names(resolve(town, "a@posthouse.test")) == (["Bob@posthouse.test"], [])
 
 
+def test_many_ways_to_one_address_are_gone_once(town: Rooms) -> None:
+    """Each of 18 levels leads to both of the next: a quarter of a million ways, and 36 aliases."""
+    for level in range(18):
+        for side in "ab":
+            alias(town, f"{side}{level}@posthouse.test", f"a{level + 1}@posthouse.test", f"b{level + 1}@posthouse.test")
+    alias(town, "a18@posthouse.test", "alice@posthouse.test")
+    alias(town, "b18@posthouse.test", "x@far.test")
+    found = resolve(town, "a0@posthouse.test")
+    assert names(found) == (["alice@posthouse.test"], ["x@far.test"])
+    assert isinstance(found, Local)
+    assert len(found.chain) == 37
+
+
 def test_long_chains_end(town: Rooms) -> None:
     for number in range(30):
         alias(town, f"n{number}@posthouse.test", f"n{number + 1}@posthouse.test")

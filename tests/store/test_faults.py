@@ -127,7 +127,8 @@ def test_a_small_disk_runs_full_and_recovers_when_mail_is_deleted(tmp_path: Path
             except StoreFault as error:
                 fault = error
         assert fault.full
-        assert taken > 20
+        # The log was cut when it got tight: it does not keep mail from the room it takes.
+        assert taken * len(body) > 0.4 * 12 * 1024 * 1024
         inbox = rooms.see(lambda tx: mailboxes.find(tx, rooms.account_id, "inbox"))
         assert inbox is not None
         assert inbox.messages == taken

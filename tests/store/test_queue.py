@@ -102,7 +102,7 @@ def test_what_is_not_due_waits(rooms: Rooms) -> None:
     rooms.now += 1
     (again,) = claim(rooms)
     assert again.deliveries[0].failures == 1
-    assert again.deliveries[0].generation == 2
+    assert again.deliveries[0].generation > claimed.deliveries[0].generation
 
 
 def test_one_slow_domain_leaves_room_for_the_others(rooms: Rooms) -> None:
@@ -188,11 +188,21 @@ def test_a_late_result_is_refused(rooms: Rooms) -> None:
     assert settle(rooms, theirs.deliveries[0]) == Settled(taken=False, finished=False)
 
 
-def test_a_result_after_the_lease_counts_if_nobody_else_took_it(rooms: Rooms) -> None:
-    enqueue(rooms, ["a@far.test"])
+@pytest.mark.parametrize("reply", [OK, LATER, NEVER])
+def test_a_result_after_the_lease_counts_if_nobody_else_took_it(rooms: Rooms, reply: Reply) -> None:
+    """It tells of a message that may have been sent; to refuse it would send it once more."""
+    journey_id = enqueue(rooms, ["a@far.test"])
     (mine,) = claim(rooms)
     rooms.now += 2 * LEASE
-    assert settle(rooms, mine.deliveries[0]) == Settled(taken=True, finished=True)
+    assert claim(rooms, owner="two", passing_over=["far.test"]) == []
+    rooms.do(lambda tx: queue.hold(tx, journey_id))
+    assert rooms.do(lambda tx: queue.renew(tx, mine.deliveries, rooms.now + LEASE)) == []
+    assert rooms.do(lambda tx: queue.give_up(tx, mine.deliveries)) == 0
+    assert settle(rooms, mine.deliveries[0], reply) == Settled(taken=True, finished=reply is not LATER)
+    entry = rooms.see(lambda tx: queue.show(tx, journey_id))
+    assert (entry and entry.deliveries[0].state) == (State.HELD if reply is LATER else None)
+    # Once is enough.
+    assert settle(rooms, mine.deliveries[0], reply) == Settled(taken=False, finished=False)
 
 
 def test_a_renewed_lease_is_not_taken_over(rooms: Rooms) -> None:
@@ -327,9 +337,9 @@ class Leases(RuleBasedStateMachine):
             for delivery in each.deliveries:
                 state, until = self.open[delivery.delivery_id]
                 assert until <= now, f"taken from somebody, or before it was due ({state})"
-                assert delivery.generation == self.newest[delivery.delivery_id] + 1
+                assert delivery.generation > self.newest[delivery.delivery_id]
                 self.open[delivery.delivery_id] = ("claimed", now + LEASE)
-                self.newest[delivery.delivery_id] += 1
+                self.newest[delivery.delivery_id] = delivery.generation
                 self.held.append(delivery)
         claimable = [each for each, (_, until) in self.open.items() if until <= now]
         assert not claimable or claims or self._all_slots_taken(per_domain)
@@ -341,15 +351,14 @@ class Leases(RuleBasedStateMachine):
     @rule(which=st.integers(0, 99), reply=st.sampled_from([OK, LATER, NEVER]))
     def report(self, which: int, reply: Reply) -> None:
         delivery = self.held.pop(which % len(self.held))
-        state, _ = self.open.get(delivery.delivery_id, ("gone", 0))
-        ours = state == "claimed" and delivery.generation == self.newest[delivery.delivery_id]
+        newest = delivery.delivery_id in self.open and delivery.generation == self.newest[delivery.delivery_id]
         settled = settle(self.rooms, delivery, reply)
-        expired = state == "waiting" and delivery.generation == self.newest[delivery.delivery_id]
-        assert settled.taken == ours or expired
+        assert settled.taken == newest
         if settled.taken:
             if reply is LATER:
                 after = delivery.after(attempt(self.rooms, reply), Schedule(), 0.0)
                 self.open[delivery.delivery_id] = ("waiting", after.due)
+                self.newest[delivery.delivery_id] += 1
             else:
                 assert delivery.delivery_id not in self.done, "sent twice"
                 self.done.add(delivery.delivery_id)

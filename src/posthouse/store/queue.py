@@ -44,8 +44,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """`taken` False: the lease had run out and somebody else has it, nothing was stored. `finished`: it was the
-    message's last delivery, and its rows are gone."""
+    """`taken` False: somebody else has claimed it since (or it was dropped), nothing was stored. `finished`: it was
+    the message's last delivery, and its rows are gone."""
 
     taken: bool
     finished: bool
@@ -124,16 +124,16 @@ _CLAIM = (
     " WHERE shard = $1 AND journey_id = $2 AND domain || '' = $3 AND state = 'waiting' AND due <= $4"
     f" RETURNING {_DELIVERY_COLUMNS}"
 )
-# Fences: only the newest claim of a delivery may change it.
-_OURS = (
-    "shard = $1 AND journey_id = $2 AND delivery_id = $3 AND generation = $4 AND state = 'claimed'"
-)
-_RENEW = f"UPDATE deliveries SET lease_until = $5 WHERE {_OURS}"  # noqa: S608
-_GIVE_UP = f"UPDATE deliveries SET state = 'waiting', owner = '' WHERE {_OURS}"  # noqa: S608
+# Fences: only the newest claim of a delivery may change it. What it reports counts even after its lease, as long as
+# nobody else has claimed the delivery: it is the truth about a message that may have been sent. Once told, it is over.
+_NEWEST = "shard = $1 AND journey_id = $2 AND delivery_id = $3 AND generation = $4"
 _AGAIN = (
-    f"UPDATE deliveries SET state = 'waiting', owner = '', due = $5, failures = $6 WHERE {_OURS}"  # noqa: S608
+    "UPDATE deliveries SET state = CASE state WHEN 'held' THEN 'held' ELSE 'waiting' END, owner = '',"  # noqa: S608
+    f" due = $5, failures = $6, generation = generation + 1 WHERE {_NEWEST}"
 )
-_END = f"DELETE FROM deliveries WHERE {_OURS}"  # noqa: S608
+_END = f"DELETE FROM deliveries WHERE {_NEWEST}"  # noqa: S608
+_RENEW = f"UPDATE deliveries SET lease_until = $5 WHERE {_NEWEST} AND state = 'claimed'"  # noqa: S608
+_GIVE_UP = f"UPDATE deliveries SET state = 'waiting', owner = '' WHERE {_NEWEST} AND state = 'claimed'"  # noqa: S608
 _GIVE_BACK = (
     "UPDATE deliveries SET state = 'waiting', owner = '' WHERE shard = $1 AND state = 'claimed' AND owner = $2"
 )
@@ -231,7 +231,7 @@ def renew(tx: Transaction, deliveries: Sequence[Delivery], lease_until: Instant)
 
 
 def settle(tx: Transaction, delivery: Delivery, attempt: Attempt) -> Settled:
-    """Stores what `Delivery.after(attempt, …)` made of a claimed delivery, with the attempt."""
+    """Stores what `Delivery.after(attempt, …)` made of a claimed delivery, with the attempt; once for each claim."""
     ended = delivery.state in (State.DELIVERED, State.FAILED, State.EXPIRED)
     if ended:
         taken = tx.execute(_END, *_fence(delivery))
