@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.server import YOU, Server
 from posthouse.cli import office
 from posthouse.cli.terminal import Complaint
 
@@ -40,6 +41,13 @@ def test_an_owner_who_cannot_read_the_program_is_told_so(monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(Complaint, match="cannot be read by the owner of data"):
         office._become_owner(Path("data"))
+
+
+def test_data_of_somebody_else_are_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert "belongs to" in server.refused("account", "list")
+    assert server("sendmail", YOU, stdin=b"From: you@example.org\n\nx\n").code == 77
 
 
 def test_the_caller_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:

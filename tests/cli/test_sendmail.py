@@ -1,10 +1,12 @@
 """sendmail, as programs on a server call it: options, recipients from the header, cron's mail, exit codes."""
 
 import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from cli.program import PROGRAM
 from cli.server import YOU, Server
 from posthouse.config import load
 from posthouse.mail.instant import Instant
@@ -156,3 +158,23 @@ def test_json_tells_the_queue_id(server: Server) -> None:
     found = server.good("sendmail", "--json", YOU, stdin=LETTER).json
     assert len(found["id"]) == 13
     assert found["recipients"] == [YOU]
+
+
+def test_trouble_of_the_server_has_codes_as_well(server: Server) -> None:
+    database = server.folder / "data" / "posthouse.db"
+    octets = database.read_bytes()
+    database.write_bytes(b"no database at all" * 1000)
+    assert server("sendmail", YOU, stdin=LETTER).code == 75
+    database.write_bytes(octets)
+    server.settings.write_text("hostname = 7\n")
+    assert server("sendmail", YOU, stdin=LETTER).code == 78
+
+
+def test_a_link_named_sendmail_is_sendmail(server: Server, tmp_path: Path) -> None:
+    for name in ("sendmail", "mailq"):
+        (tmp_path / name).symlink_to(PROGRAM)
+    env = {"POSTHOUSE_CONFIG": str(server.settings), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([tmp_path / "sendmail", "-i", "ann@elsewhere.example"], input=LETTER, env=env, timeout=60)
+    assert done.returncode == 0
+    listed = subprocess.run([tmp_path / "mailq"], capture_output=True, env=env, timeout=60)
+    assert b"<ann@elsewhere.example>" in listed.stdout

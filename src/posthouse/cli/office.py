@@ -31,6 +31,10 @@ COMMAND_NODES = 256
 T = TypeVar("T")
 
 
+class NotAllowed(Complaint):
+    """The data belong to somebody else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Office:
     """What a management command has at hand; `caller` is the account of the machine that called it."""
@@ -61,15 +65,19 @@ def work(config_path: Path | None, task: Callable[[Office], Awaitable[T]]) -> T:
         raise Complaint(f"{config.data_dir}: there is no such folder; posthouse quickstart sets a server up")
     caller = user_name()
     _become_owner(config.data_dir)
+    if not os.access(config.data_dir, os.R_OK | os.W_OK | os.X_OK):
+        owner = user_name(config.data_dir.stat().st_uid)
+        raise NotAllowed(f"{config.data_dir} belongs to {owner}: run this as {owner} or as root")
     return asyncio.run(_work(config, caller, task))
 
 
-def user_name() -> str:
-    """The account of the machine as which this program runs now."""
+def user_name(uid: int | None = None) -> str:
+    """The name of an account of the machine, by default of the one as which this program runs now."""
+    number = os.getuid() if uid is None else uid
     try:
-        return pwd.getpwuid(os.getuid()).pw_name
+        return pwd.getpwuid(number).pw_name
     except KeyError:
-        return str(os.getuid())
+        return str(number)
 
 
 async def _work(config: Config, caller: str, task: Callable[[Office], Awaitable[T]]) -> T:

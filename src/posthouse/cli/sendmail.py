@@ -8,15 +8,25 @@ message or (one was refused, say) none does, and the exit code of sysexits.h tel
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from posthouse.cli.letterbox import EX_CONFIG, EX_DATAERR, EX_USAGE, Receipt, post, writer
-from posthouse.cli.office import Office, now, work
+from posthouse.cli.letterbox import (
+    EX_CONFIG,
+    EX_DATAERR,
+    EX_NOPERM,
+    EX_TEMPFAIL,
+    EX_USAGE,
+    Receipt,
+    post,
+    writer,
+)
+from posthouse.cli.office import NotAllowed, Office, now, work
 from posthouse.cli.terminal import Complaint, Function, config_option, json_option, show
+from posthouse.config import ConfigError
 from posthouse.mail.address import Address, AddressError
 from posthouse.mail.compose import ComposeError, format_field, format_mailbox
 from posthouse.mail.envelope import Body, Envelope, Notify, RcptTo, Ret
@@ -24,6 +34,7 @@ from posthouse.mail.headers import Header
 from posthouse.mail.mailboxes import Mailbox, mailboxes
 from posthouse.mail.message import Message
 from posthouse.store import directory, queue
+from posthouse.store.database import StoreFault
 from posthouse.store.hints import QUEUE
 
 NOTIFY = {"never": Notify.NEVER, "success": Notify.SUCCESS, "failure": Notify.FAILURE, "delay": Notify.DELAY}
@@ -108,10 +119,22 @@ def sendmail_command(
         octets = _read(office.config.limits.message_size, ignore_dots or "i" in options)
         return await _submit(office, order, octets)
 
-    receipt = work(config_path, task)
+    receipt = _at_work(config_path, task)
     data = {"id": receipt.queue_id, "reply": str(receipt.reply), "recipients": list(receipt.recipients)}
     # sendmail is silent when all went well.
     show(data, as_json, lambda: None)
+
+
+def _at_work(config_path: Path | None, task: Callable[[Office], Awaitable[Receipt]]) -> Receipt:
+    """As `work`, with sendmail's exit codes for what hinders any command."""
+    try:
+        return work(config_path, task)
+    except NotAllowed as error:
+        raise Complaint(str(error), EX_NOPERM) from None
+    except ConfigError as error:
+        raise Complaint(str(error), EX_CONFIG) from None
+    except (StoreFault, OSError) as error:
+        raise Complaint(str(error), EX_TEMPFAIL) from None
 
 
 def _notify(text: str | None) -> Notify | None:

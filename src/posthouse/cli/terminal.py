@@ -48,7 +48,7 @@ def config_option(function: Function) -> Function:
         "-c",
         "--config",
         "config_path",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=click.Path(readable=False, path_type=Path),
         metavar="FILE",
         help="Settings; else $POSTHOUSE_CONFIG, ./posthouse.toml, /etc/posthouse/posthouse.toml.",
     )(function)
