@@ -249,6 +249,19 @@ def test_a_pipelined_flight_is_answered_in_order(loop: str, tmp_path: Path) -> N
     scene(loop, tmp_path, play)
 
 
+def test_not_every_refused_recipient_is_told_to_the_journey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtp, "REFUSED_STAMPS", 2)
+
+    async def play(house: House) -> None:
+        client = await house.connect()
+        client.writer.write(HELLO + MAIL + b"RCPT TO:<no@posthouse.test>\r\n" * 5 + RCPT + b"DATA\r\n.\r\n")
+        assert await client.codes(10) == [220, 250, 250, 550, 550, 550, 550, 550, 250, 354]
+        assert (await client.reply()).startswith("250 ")
+        assert len(house.desk.taken[0].stamps) == 4
+
+    scene("uvloop", tmp_path, play)
+
+
 @on_both_loops
 def test_a_large_message_goes_through_a_file(loop: str, tmp_path: Path) -> None:
     async def play(house: House) -> None:

@@ -342,6 +342,20 @@ def test_more_recipients_than_allowed_are_put_off() -> None:
     assert len(dialogue.taken) == 1
 
 
+def test_who_tries_names_until_one_fits_is_stopped() -> None:
+    dialogue = start(Settings("mx", max_refused_recipients=3))
+    wrong = b"RCPT TO:<no@posthouse.test>\r\n"
+    dialogue.say(HELLO)
+    for _ in range(2):
+        # A message that was taken wipes the slate.
+        dialogue.say(MAIL + wrong * 3 + RCPT + b"DATA\r\n.\r\n")
+    assert len(dialogue.taken) == 2
+    for _ in range(3):
+        assert dialogue.say(MAIL + wrong + b"RSET\r\n").endswith(b"250 2.0.0 OK\r\n")
+    assert dialogue.say(MAIL + wrong).endswith(b"421 4.7.0 Too many recipients refused, closing the connection\r\n")
+    assert dialogue.engine.closed
+
+
 # --- bodies -------------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,8 @@ BODY_GRACE = 60.0
 BODY_RATE = 500.0
 # No body takes longer than this, whatever its size.
 BODY_SECONDS = 2 * 3600.0
+# So many refused recipients of a message are told to its journey.
+REFUSED_STAMPS = 100
 # Who has had no message taken for so long is sent away, however busy he keeps the line.
 USELESS_SECONDS = 3600.0
 
@@ -315,7 +317,8 @@ class Session(Dialogue[ServerEvent]):
         if not reply.is_positive:
             address = str(event.rcpt.address)
             facts: Facts = {"address": address, "reply": str(reply)}
-            self._refused.append(Stamp(post.clock(), Step.RECIPIENT, facts))
+            if len(self._refused) < REFUSED_STAMPS:
+                self._refused.append(Stamp(post.clock(), Step.RECIPIENT, facts))
             self._refuse("recipient refused", reply, rcpt_to=address)
         smtp.answer(reply)
 

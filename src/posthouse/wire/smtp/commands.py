@@ -24,7 +24,7 @@ from posthouse.wire.smtp.events import (
     StartTls,
 )
 from posthouse.wire.smtp.extensions import MAIL_PARAMETERS, RCPT_PARAMETERS, announcement, fields
-from posthouse.wire.smtp.session import TOO_MANY_LOGINS, Reading, Session, State
+from posthouse.wire.smtp.session import TOO_MANY_LOGINS, TOO_MANY_REFUSED, Reading, Session, State
 
 _OK = Reply(250, "2.0.0", "OK")
 _BYE = Reply(221, "2.0.0", "Goodbye")
@@ -214,6 +214,11 @@ def answer_rcpt(session: Session, event: Rcpt, reply: Reply) -> None:
         session.rcpts.append(event.rcpt)
         session.envelope_cache = None
         session.state = State.RCPT
+    elif reply.is_permanent:
+        # Who tries names until one fits is stopped.
+        session.refused += 1
+        if session.refused > session.settings.max_refused_recipients:
+            session.hang_up(TOO_MANY_REFUSED)
 
 
 def answer_body_start(session: Session, event: BodyStart, reply: Reply) -> None:
@@ -240,6 +245,7 @@ def answer_body_end(session: Session, event: BodyEnd, reply: Reply) -> None:
     session.say(event.flaw or reply)
     if event.flaw is None and reply.is_positive:
         session.bad = 0
+        session.refused = 0
     session.drop_transaction()
 
 

@@ -17,6 +17,7 @@ AUTH_LINE = 12_288
 _BAD_CODES = frozenset((500, 501, 502, 503, 504, 530, 538, 555))
 
 TOO_MANY_BAD = Reply(421, "4.7.0", "Too many bad commands, closing the connection")
+TOO_MANY_REFUSED = Reply(421, "4.7.0", "Too many recipients refused, closing the connection")
 TOO_MANY_LOGINS = Reply(421, "4.7.0", "Too many failed logins, closing the connection")
 
 
@@ -26,7 +27,8 @@ class Settings:
 
     `starttls`: TLS can be started. `tls`: it is on from the first octet (port 465). `mechanisms`: SASL names, offered
     to submission under TLS only. `max_size`: of a message, announced by SIZE and enforced; what goes beyond
-    `endless_size` is not even read to its end. `line_limit`: of a command line with its CRLF.
+    `endless_size` is not even read to its end. `line_limit`: of a command line with its CRLF. Bad commands and refused
+    recipients are counted anew after each message that was taken.
     """
 
     hostname: str
@@ -40,6 +42,7 @@ class Settings:
     line_limit: int = 2048
     max_bad_commands: int = 20
     max_failed_logins: int = 5
+    max_refused_recipients: int = 100
     # RFC 5321 §4.5.3.2.7: 5 minutes for a command; §4.5.3.2.5: 3 minutes for data. The hello has our own limit.
     hello_patience: float = 30
     command_patience: float = 300
@@ -75,8 +78,8 @@ class Session:
 
     __slots__ = (
         "auth_failures", "authenticated", "bad", "body", "chunk_last", "chunk_left", "closed", "envelope_cache",
-        "esmtp", "line_limit", "lines", "mail", "news", "out", "rcpts", "reading", "refusal", "settings", "state",
-        "tls", "waiting",
+        "esmtp", "line_limit", "lines", "mail", "news", "out", "rcpts", "reading", "refusal", "refused", "settings",
+        "state", "tls", "waiting",
     )  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
@@ -85,7 +88,9 @@ class Session:
         self.out: list[bytes] = []
         self.news: deque[ServerEvent] = deque()
         self.closed = False
+        # Since the last message that was taken.
         self.bad = 0
+        self.refused = 0
         self.auth_failures = 0
         self.begin(tls=settings.tls)
 
