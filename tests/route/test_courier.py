@@ -231,14 +231,17 @@ def test_a_server_that_hangs_is_left_when_patience_ends(run: Run, verb: str, fin
 
 
 def test_a_server_that_dribbles_wins_no_time(run: Run) -> None:
+    ended: list[str] = []
+
     async def dribble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            for octet in b"220-" + b"x" * 1000:
+            for octet in b"220-" + b"x" * 100:
                 writer.write(bytes([octet]))
                 await writer.drain()
                 await asyncio.sleep(0.02)
+            ended.append("all said")
         except ConnectionError:
-            pass
+            ended.append("cut off")
         finally:
             writer.close()
 
@@ -247,8 +250,11 @@ def test_a_server_that_dribbles_wins_no_time(run: Run) -> None:
         remote = Remote(port=server.sockets[0].getsockname()[1])
         async with courier(patience=0.2) as ours:
             handover = await ours.deliver(host(remote), parcel(), rcpts())
+            while not ended:
+                await asyncio.sleep(0.01)
         server.close()
         assert not handover.reached
+        assert ended == ["cut off"]
 
     run(work())
 

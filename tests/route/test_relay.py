@@ -606,6 +606,8 @@ def test_a_slow_domain_holds_nobody_else_up(tmp_path: Path) -> None:
             await yard.office.submit(ALICE, [f"u{i}@slow.test"], LETTER)
         async with yard.running():
             await asyncio.sleep(0.1)
+            # Nor does it fill our memory: what is not about to be carried stays in the store, for others to take.
+            assert (await yard.office.db.read(queue.depth)).claimed <= 2 * 8
             for i in range(30):
                 await yard.office.submit(ALICE, [f"u{i}@far.test"], LETTER)
 
@@ -777,6 +779,34 @@ def test_draining_ends_what_is_under_way_and_gives_back_the_rest(tmp_path: Path)
         assert len(yard.courier.carried) == 2
         depth = await yard.office.db.read(queue.depth)
         assert (depth.waiting, depth.claimed) == (18, 0)
+
+    in_yard(tmp_path, work, per_destination=2)
+
+
+def test_a_relay_that_is_cancelled_leaves_nothing_behind_and_can_begin_again(tmp_path: Path) -> None:
+    async def work(yard: Yard) -> None:
+        gate = asyncio.Event()
+
+        async def delay(host: Host) -> None:
+            await gate.wait()
+
+        yard.courier.delay = delay
+        for i in range(6):
+            await yard.office.submit(ALICE, [f"u{i}@far.test"], LETTER)
+
+        async def under_way() -> bool:
+            return yard.courier.now.get("mx.far.test") == 2
+
+        async with yard.running():
+            await yard.until(under_way)
+        assert yard.courier.now == {"mx.far.test": 0}
+        assert len(asyncio.all_tasks()) == 1
+        depth = await yard.office.db.read(queue.depth)
+        assert (depth.waiting, depth.claimed) == (6, 0)
+        gate.set()
+        async with yard.running():
+            await yard.until_quiet()
+        assert len(yard.courier.carried) == 6
 
     in_yard(tmp_path, work, per_destination=2)
 

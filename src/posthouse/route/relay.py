@@ -265,7 +265,7 @@ class Relay:
         """Gives free slots to the domains that wait, one each in turn."""
         settings = self._settings
         wanting = [d for d in self._destinations.values() if d.waiting and d.lanes < settings.per_destination]
-        while wanting and self._lanes < settings.slots and not self._stopping:
+        while wanting and not self._stopping:
             still = []
             for destination in wanting:
                 if self._lanes >= settings.slots:

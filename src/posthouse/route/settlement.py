@@ -142,8 +142,7 @@ class Settlement:
                 # The sender is told once, and the null sender never.
                 if original is None or original.envelope.mail_from is None:
                     continue
-                if not queue.mark_delay_notified(tx, outcome.after):
-                    continue
+                queue.mark_delay_notified(tx, outcome.after)
                 facts: dict[str, Fact] = {
                     "delivery": to_text(outcome.after.delivery_id),
                     "address": str(outcome.after.rcpt.address),
