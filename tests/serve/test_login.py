@@ -160,6 +160,18 @@ def test_everything_else_does_not(user: str, password: str, tmp_path: Path, monk
     in_hall(tmp_path, monkeypatch, test)
 
 
+def test_what_is_too_long_is_never_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(hall: Hall) -> None:
+        assert kind(await hall.check(password="x" * 1025)) is Why.REFUSED
+        assert kind(await hall.check("a" * 513)) is Why.REFUSED
+        assert kind(await hall.login.authenticate("PLAIN", b"\0a\0" + b"x" * 1025, saying(), peer())) is Why.MALFORMED
+        assert hall.verified == []
+        await hall.check(password="x" * 1024)
+        assert len(hall.verified) == 1
+
+    in_hall(tmp_path, monkeypatch, test)
+
+
 def test_each_mechanism_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(hall: Hall) -> None:
         plain = b"\0alice@example.org\0correct horse"

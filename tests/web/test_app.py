@@ -208,6 +208,23 @@ def test_whatever_a_client_sends_the_house_stands(octets: bytes, loop: str, monk
 
 
 @on_both_loops
+def test_a_body_that_breaks_after_the_answer_breaks_nothing_else(loop: str) -> None:
+    async def test(pages: Pages) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", pages.listener.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 405 ")
+        writer.write(b"not a chunk\r\n")
+        try:
+            await reader.read()
+        except ConnectionResetError:
+            pass
+        writer.close()
+        assert not pages.failures
+
+    on_pages(test, loop)
+
+
+@on_both_loops
 def test_who_brings_no_request_is_let_go(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app_module, "REQUEST_SECONDS", 0.1)
 
