@@ -12,7 +12,9 @@ FUNCTION_LINES = 50  # the docstring is not counted
 CLASS_METHODS = 15
 
 # Who may be larger, how large, and why. Keys: "mail/headers.py", "mail/headers.py::Header", "….py::Header.get".
-EXCEPTIONS: dict[str, tuple[int, str]] = {}
+EXCEPTIONS: dict[str, tuple[int, str]] = {
+    "serve/dialogue.py::Dialogue": (21, "asyncio and the listener call seven by name, five are a door's to override"),
+}
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "posthouse"
 

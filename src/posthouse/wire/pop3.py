@@ -113,7 +113,7 @@ class ServerEngine:
         self._out: list[bytes] = []
         self._waiting = False  # for the answer to the last event
         self._bad = 0
-        self._text = _Text(None)
+        self.letter = _Letter(None)
         self.ok(f"{hostname} POP3 is ready")
 
     # --- octets ------------------------------------------------------------------------------------
@@ -142,13 +142,20 @@ class ServerEngine:
     def next_event(self) -> Event | None:
         """The next thing the door must do, or None when more octets or an answer are needed."""
         while not self._waiting and not self.closed:
+            if self.quitting:
+                self.closed = True
+                return None
             try:
                 line = self._buffer.line(LINE)
                 if line is None:
                     return None
                 event = _event(self, line)
             except (BadLine, _Refused) as refusal:
-                self._refuse(str(refusal))
+                self._bad += 1
+                if self._bad < BAD_COMMANDS:
+                    self.err(str(refusal))
+                else:
+                    self.hang_up("too many errors, goodbye")
                 continue
             if event is not None:
                 self._waiting = True
@@ -159,8 +166,8 @@ class ServerEngine:
 
     def ok(self, words: str = "") -> None:
         """`+OK`, a single line."""
-        self._say("+OK", words)
-        self._answered()
+        self._out.append(_status("+OK", words))
+        self._waiting = False
 
     def ok_lines(self, words: str, lines: Iterable[str]) -> None:
         """`+OK` and a listing of several lines, none of which begins with a dot."""
@@ -169,14 +176,10 @@ class ServerEngine:
 
     def err(self, words: str, code: str = "") -> None:
         """`-ERR`; `code` is a response code without brackets: IN-USE, AUTH, SYS/TEMP (RFC 2449 §8, RFC 3206)."""
-        self._say("-ERR", f"[{code}] {words}" if code else words)
+        self._out.append(_status("-ERR", f"[{code}] {words}" if code else words))
         if self.state is State.CHALLENGED:
             self.state = State.AUTHORIZATION
-        self._answered()
-
-    def _answered(self) -> None:
         self._waiting = False
-        self.closed = self.closed or self.quitting
 
     def challenge(self, octets: bytes) -> None:
         """Go on with AUTH (RFC 5034 §4)."""
@@ -198,19 +201,14 @@ class ServerEngine:
         self._buffer.clear()
         self._waiting = False
 
-    def retrieve(self, number: int, lines: int | None) -> Retrieve:
-        """Make ready for the text of a message."""
-        self._text = _Text(lines)
-        return Retrieve(number, lines)
-
     def text(self, octets: bytes) -> bool:
         """A piece of the message asked for; gives False when no more is wanted (TOP has its lines)."""
-        self._out.append(self._text.stuffed(octets))
-        return not self._text.full
+        self._out.append(self.letter.stuffed(octets))
+        return not self.letter.full
 
     def text_end(self) -> None:
         """The message asked for is complete."""
-        self._out.append(self._text.end())
+        self._out.append(self.letter.end())
         self._waiting = False
 
     def hang_up(self, words: str, code: str = "") -> None:
@@ -218,17 +216,11 @@ class ServerEngine:
         self.err(words, code)
         self.closed = True
 
-    def _say(self, status: str, words: str) -> None:
-        # RFC 1939 §3: a response has at most 512 characters with its CRLF.
-        text = f"{status} {words}" if words else status
-        self._out.append(text[:510].encode("ascii", "replace") + b"\r\n")
 
-    def _refuse(self, words: str) -> None:
-        self._bad += 1
-        if self._bad >= BAD_COMMANDS:
-            self.hang_up("too many errors, goodbye")
-        else:
-            self.err(words)
+def _status(word: str, words: str) -> bytes:
+    # RFC 1939 §3: a response has at most 512 characters with its CRLF.
+    text = f"{word} {words}" if words else word
+    return text[:510].encode("ascii", "replace") + b"\r\n"
 
 
 def _event(engine: ServerEngine, octets: bytes) -> Event | None:
@@ -325,14 +317,20 @@ def _listing(engine: ServerEngine, words: list[str], column: Sequence[int] | Seq
 
 
 def _retr(engine: ServerEngine, words: list[str]) -> Event:
-    return engine.retrieve(_number(engine, words[0]), None)
+    return _retrieve(engine, words[0], None)
 
 
 def _top(engine: ServerEngine, words: list[str]) -> Event:
     lines = _digits(words[1])
     if lines is None:
         raise _Refused("TOP wants a number of lines")
-    return engine.retrieve(_number(engine, words[0]), lines)
+    return _retrieve(engine, words[0], lines)
+
+
+def _retrieve(engine: ServerEngine, word: str, lines: int | None) -> Event:
+    number = _number(engine, word)
+    engine.letter = _Letter(lines)
+    return Retrieve(number, lines)
 
 
 def _dele(engine: ServerEngine, words: list[str]) -> None:
@@ -386,7 +384,7 @@ def _quit(engine: ServerEngine, words: list[str]) -> Event | None:
     return None
 
 
-class _Text:
+class _Letter:
     """A message on its way out: dot-stuffed, every line ended by CRLF, and cut after `lines` lines of the body."""
 
     def __init__(self, lines: int | None) -> None:
