@@ -113,6 +113,14 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     assert refused(text).isascii()
 
 
+def test_a_refusal_says_what_is_wrong() -> None:
+    assert "dot" in refused("a@x.example.")
+    assert "control character" in refused("a@x.example\0")
+    assert "control character" in refused('"a\x7fb"@x.example')
+    assert "angle brackets" not in refused("<a@x.example>")
+    assert "no domain" in refused("alice")
+
+
 def test_lengths_are_counted_in_octets() -> None:
     assert Address.parse("a" * 64 + "@x.example")
     assert "64" in refused("a" * 65 + "@x.example")

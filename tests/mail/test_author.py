@@ -130,6 +130,14 @@ def test_whatever_could_be_read_in_two_ways_is_refused(value: str) -> None:
     assert flaws(found)
 
 
+@pytest.mark.parametrize(
+    "fields", [(f"From: {A}", "From: b@y.example"), (f"From: {A}", f"FROM: {A}"), ("To: b@y.example",)]
+)
+def test_there_is_one_from_field_or_no_author(fields: tuple[str, ...]) -> None:
+    with pytest.raises(AuthorError, match="From field"):
+        author(scan_header(header(*fields)))
+
+
 # The same attack by fields instead of by values.
 BAD_FIELDS = {
     "none": ["To: b@y.example"],

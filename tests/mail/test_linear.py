@@ -105,6 +105,7 @@ VALUES: dict[str, Callable[[int], bytes]] = {
     "key words": lambda n: b"from by with id for tls via " * n,
     "TLS": lambda n: b"from x (" + b"TLS:1 " * n,
     "addresses of IPv6": lambda n: b"from x (" + b"1:" * n,
+    "beginnings of encoded words": lambda n: b"=?a?q?" * n,
     "question marks": lambda n: b"=?a?" * n,
     "NUL": lambda n: b"\0" * n,
 }

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.mail.address import Address
-from posthouse.mail.mailboxes import ADDRESSES, Entry, Group, Mailbox, mailboxes, parse_address_list
+from posthouse.mail.mailboxes import ADDRESSES, LIST_OCTETS, Entry, Group, Mailbox, mailboxes, parse_address_list
 from posthouse.mail.words import encode_phrase
 
 
@@ -99,6 +99,13 @@ def test_beyond_the_bound_the_rest_is_left_out() -> None:
     for separator in (b",", b";", b',"x" '):
         value = separator.join([b"a@b.example"] * (ADDRESSES + 10))
         assert len(parse_address_list(value)) == ADDRESSES
+
+
+def test_beyond_a_megabyte_the_rest_is_left_out() -> None:
+    assert parse_address_list(b"a@x.example," + b" " * LIST_OCTETS + b"b@x.example") == parse_address_list(
+        b"a@x.example"
+    )
+    assert parse_address_list(b'"" <a@x.example>,' + b" " * LIST_OCTETS + b"b@x.example")[1:] == ()
 
 
 @given(st.binary(max_size=120) | st.text('a@x.<>(),;:"\\ \t\r\n=?', max_size=60).map(str.encode))

@@ -129,7 +129,7 @@ class _Reader:
 
     def read(self, value: bytes) -> tuple[Entry, ...]:
         position, size = 0, len(value)
-        while position < size and self.room:
+        while position < size:
             position = self._run(value, position)
         self._end_mailbox()
         self._end_group()
