@@ -50,6 +50,14 @@ def test_many_changes_count_together(counter: Rooms) -> None:
     assert counter.do(lambda tx: tx.execute("DELETE FROM counter WHERE n = ANY($1)", [1, 2, 99])) == 2
 
 
+def test_columns_come_in_the_order_of_the_rows(counter: Rooms) -> None:
+    assert counter.see(lambda tx: tx.columns(2, "SELECT n, n FROM counter ORDER BY n")) == [[], []]
+    counter.do(lambda tx: tx.many("INSERT INTO counter (n) VALUES ($1)", [(n * 7919 % 10_007,) for n in range(3_000)]))
+    wanted = sorted((row[0] for row in counter.see(lambda tx: tx.all("SELECT n FROM counter"))), reverse=True)[10:]
+    sql = "SELECT n, -n FROM counter ORDER BY n DESC LIMIT 10000 OFFSET $1"
+    assert counter.see(lambda tx: tx.columns(2, sql, 10)) == [wanted, [-n for n in wanted]]
+
+
 @pytest.mark.parametrize("failing", [0, 1, 30, 63, 99])
 def test_one_failing_unit_does_not_hurt_the_others(counter: Rooms, failing: int) -> None:
     async def together() -> list[object]:

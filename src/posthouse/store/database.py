@@ -41,6 +41,13 @@ class Transaction(Protocol):
         """All rows."""
         ...
 
+    def columns(self, count: int, sql: str, *values: Value | list[int] | list[str]) -> list[list[int]]:
+        """All rows of a query of `count` columns of integers, column by column, in the order of the rows.
+
+        For the many rows of a whole mailbox this is four times as fast as `all`, and hardly holds up other threads.
+        """
+        ...
+
 
 Unit = Callable[[Transaction], T]
 

@@ -180,11 +180,7 @@ def add(tx: Transaction, account_id: int, mailbox_id: int, message_key: int, mes
 
 def snapshot(tx: Transaction, account_id: int, mailbox_id: int) -> Snapshot:
     """UIDs and flags of all messages."""
-    rows = tx.all(_SNAPSHOT, account_id, mailbox_id)
-    if not rows:
-        return Snapshot([], [], [])
-    uids, flags, modseqs = zip(*rows, strict=True)
-    return Snapshot(list(uids), list(flags), list(modseqs))
+    return Snapshot(*tx.columns(3, _SNAPSHOT, account_id, mailbox_id))
 
 
 def changes(tx: Transaction, account_id: int, mailbox_id: int, since: int) -> Changes:

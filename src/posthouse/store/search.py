@@ -131,7 +131,8 @@ def search(
     if limit is not None:
         query.values.append(limit)
         sql += f" LIMIT ${len(query.values)}"
-    return [row[0] for row in tx.all(sql, *query.values)]
+    (uids,) = tx.columns(1, sql, *query.values)
+    return uids
 
 
 class _Query:
