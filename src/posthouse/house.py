@@ -135,7 +135,8 @@ class House:
             for each in listening:
                 each.close()
         leaving: list[Awaitable[None]] = [listener.drain(grace) for listener in self.listeners]
-        if self._relaying:
+        if hasattr(self, "relay"):
+            # Also where it has not begun yet: then it ends as soon as it begins.
             leaving.append(self.relay.drain(grace))
         await asyncio.gather(*leaving)
         if self._relaying:
