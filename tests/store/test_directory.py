@@ -309,6 +309,12 @@ def test_removing_an_account_leaves_nothing_of_it(town: Rooms) -> None:
         town.do(lambda tx: directory.remove_account(tx, town.account_id))
 
 
+@pytest.mark.parametrize("name", ["Bob\r\nBcc: mallory@far.test", "Bob\0", "\x1b[31mBob", "\u202eboB"])
+def test_a_name_with_control_characters_is_refused(town: Rooms, name: str) -> None:
+    with pytest.raises(DirectoryError, match="control characters"):
+        town.do(lambda tx: directory.add_account(tx, 77, to("new@posthouse.test"), NOON, name=name))
+
+
 def test_an_account_is_what_was_asked_for(rooms: Rooms) -> None:
     rooms.do(lambda tx: directory.add_domain(tx, "posthouse.test", NOON))
     made = rooms.do(lambda tx: directory.add_account(tx, 77, BOB, NOON, name="Bob B.", quota=10))

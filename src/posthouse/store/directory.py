@@ -312,10 +312,14 @@ def add_account(
 ) -> Account:
     """Makes an account with its mailboxes; `account_id` from `Ids`. No password yet: see `credentials.save`.
 
-    `DirectoryError` when the domain is not ours or the address is taken by an account or alias.
+    `DirectoryError` when the domain is not ours, the address is taken by an account or alias, or the name holds
+    control characters.
     """
     _require_local(tx, address.domain)
     key = address.key
+    # Names come to stand in header fields and on terminals.
+    if not name.isprintable():
+        raise DirectoryError("a name holds no line breaks or other control characters")
     if tx.one(_BY_ADDRESS, address.domain, key) is not None:
         raise DirectoryError(f"there is an account {address} already")
     if tx.one(_TARGETS, address.domain, key) is not None:
