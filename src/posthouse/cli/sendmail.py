@@ -36,10 +36,14 @@ from posthouse.mail.message import Message
 from posthouse.store import directory, queue
 from posthouse.store.database import StoreFault
 from posthouse.store.hints import QUEUE
+from posthouse.wire.smtp import syntax
 
 NOTIFY = {"never": Notify.NEVER, "success": Notify.SUCCESS, "failure": Notify.FAILURE, "delay": Notify.DELAY}
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_begins_header = re.compile(rb"From |" + _FIELD.pattern).match
+_header_end = re.compile(rb"\n\r?\n").split
+_has_cr = re.compile(rb"\r(?!\n)").search
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +114,9 @@ def sendmail_command(
         _run_queue(config_path, as_json)
         return
     order = Order(
-        recipients, from_header, mail_from, full_name, _notify(notify), Ret(ret.upper()) if ret else None, envid
-    )
+        recipients, from_header, mail_from, full_name, _notify(notify), Ret(ret.upper()) if ret else None,
+        _envid(envid),
+    )  # fmt: skip
     if not recipients and not from_header:
         raise click.UsageError("no recipients: name some, or say -t")
 
@@ -149,6 +154,16 @@ def _notify(text: str | None) -> Notify | None:
     return found
 
 
+def _envid(text: str | None) -> str | None:
+    """The envelope id, if it can stand in a command and in a notice's header."""
+    if text is None:
+        return None
+    try:
+        return syntax.envid(syntax.encode_xtext(text))
+    except (ValueError, syntax.Refusal):
+        raise click.UsageError("-V: an envelope id is up to 100 printable ASCII characters") from None
+
+
 def _read(limit: int, ignore_dots: bool) -> bytes:
     """The message on standard input with CRLF line ends, up to its end or (unless -i) to a line with one dot."""
     raw = sys.stdin.buffer.read(limit + 1)
@@ -156,6 +171,9 @@ def _read(limit: int, ignore_dots: bool) -> bytes:
         raise Complaint(f"the message is larger than {limit} octets", EX_DATAERR)
     if b"\0" in raw:
         raise Complaint("the message holds a NUL", EX_DATAERR)
+    if _begins_header(raw) and _has_cr(_header_end(raw, maxsplit=1)[0]):
+        # Taken for the end of a line, it would let whoever chose a subject write fields. In the text it is harmless.
+        raise Complaint("the header holds a CR without LF", EX_DATAERR)
     lines = _LINE_END.split(raw)
     if not ignore_dots and b"." in lines:
         lines = [*lines[: lines.index(b".")], b""]
