@@ -253,6 +253,14 @@ def test_any_content_comes_back(octets: bytes, text: str) -> None:
     assert message.root.parts[1].text() == text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+@pytest.mark.parametrize(
+    "content_type", ["", "text", "text/", "/plain", "text/plain; x=y", "a b/c", "text/plain/x", "té/xt"]
+)
+def test_a_media_type_is_one(content_type: str) -> None:
+    with pytest.raises(ComposeError):
+        compose(FIELDS, Body(b"x", content_type), boundary="1")
+
+
 def test_a_multipart_without_parts_is_not_made() -> None:
     with pytest.raises(ComposeError):
         compose(FIELDS, Multipart("mixed", []), boundary="1")

@@ -20,6 +20,7 @@ from posthouse.mail.mailboxes import parse_address_list
 from posthouse.mail.message import Message
 from posthouse.mail.parameters import parse_content_type, parse_token
 from posthouse.mail.received import parse_received
+from posthouse.mail.transfer import decode_transfer
 from posthouse.mail.words import decode_words
 from posthouse.wire.imap.structure import bodystructure, envelope
 
@@ -92,6 +93,7 @@ VALUES: dict[str, Callable[[int], bytes]] = {
     "colons": lambda n: b"a:" * n,
     "semicolons": lambda n: b";" * n,
     "spaces": lambda n: b" " * n + b"x",
+    "spaces in a line": lambda n: b" " * n + b"x \r\n",
     "spaces and comments": lambda n: b" (a)" * n,
     "letters": lambda n: b"a" * n,
     "dots": lambda n: b"a." * n,
@@ -128,6 +130,8 @@ def read_value(value: bytes) -> None:
     parse_date(value)
     parse_received(value)
     decode_words(value)
+    for encoding in ("base64", "quoted-printable", "x-uuencode"):
+        decode_transfer(value, encoding)
     flaws(Message.parse(b"From: " + value + b"\r\n\r\n").header)
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posthouse.mail.headers import HEADER_OCTETS
 from posthouse.mail.message import Message, Part
 from posthouse.mail.parts import LEVELS, PARTS
 
@@ -168,6 +169,15 @@ def test_a_boundary_is_a_whole_line() -> None:
     assert multipart(b"b", b"--b  \t", b"", b"x", b"--b-- ", b"y") == [b"x"]
 
 
+def test_a_boundary_has_an_end_to_its_length_and_to_the_white_space_behind_it() -> None:
+    for size, parts in ((70, 1), (250, 1), (251, 0)):
+        boundary = b"x" * size
+        assert len(multipart(boundary, b"--" + boundary, b"", b"y", b"--" + boundary + b"--")) == parts
+    assert multipart(b"b", b"--b" + b" " * 70, b"", b"x") == [b"x"]
+    assert multipart(b"b", b"--b" + b" " * 500 + b"x", b"", b"y") == []
+    assert multipart(b"b", b"--b" + b" " * 500, b"", b"y") == []
+
+
 def test_a_boundary_may_end_in_hyphens_or_hold_anything() -> None:
     assert multipart(b"b--", b"--b--", b"", b"x", b"--b----") == [b"x"]
     assert multipart(b"a b:c=?'()+_,-./", b"--a b:c=?'()+_,-./", b"", b"x") == [b"x"]
@@ -305,6 +315,13 @@ def test_all_headers_together_have_ten_thousand_fields() -> None:
     assert root.parts[-1].end == len(octets)
 
 
+def test_all_headers_together_have_ten_megabytes() -> None:
+    part = b"--b\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\ny\r\n"
+    root = Message.parse(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + part * 15).root
+    assert len(root.parts) == HEADER_OCTETS // 1_000_000
+    assert root.parts[-1].end == len(root.octets)
+
+
 def test_lines_that_only_look_like_boundaries_are_bounded() -> None:
     octets = (
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n"
@@ -375,6 +392,17 @@ def test_a_map_gives_the_same_tree_as_octets(octets: bytes) -> None:
             message = Message.parse(mapped)
             check(message)
             assert shape(message.root) == shape(Message.parse(octets).root)
+
+
+@pytest.mark.parametrize("shift", range(-6, 7))
+def test_a_boundary_across_the_edge_of_a_window_is_found(shift: int) -> None:
+    head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    octets = head + b"x" * ((1 << 20) + shift) + b"\n--b\n\nfirst\n--b--\n"
+    with tempfile.TemporaryFile() as file:
+        file.write(octets)
+        file.flush()
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            assert [part.body() for part in Message.parse(mapped).root.parts] == [b"first"]
 
 
 def test_a_map_is_looked_through_in_windows() -> None:

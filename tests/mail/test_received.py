@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from posthouse.mail.address import Address
 from posthouse.mail.instant import SECOND
 from posthouse.mail.peer import Peer, Role, TlsFacts
-from posthouse.mail.received import Received, format_received, parse_received, protocol
+from posthouse.mail.received import RECEIVED_OCTETS, Received, format_received, parse_received, protocol
 
 NOW = 1_740_852_930 * SECOND
 TLS = TlsFacts("TLSv1.3", "TLS_AES_256_GCM_SHA384", 256)
@@ -108,7 +108,7 @@ def test_the_cipher_is_named_as_it_is_registered(cipher: str, clause: bytes) -> 
 def test_a_recipient_outside_ascii_is_only_named_where_it_may_be() -> None:
     rcpt = Address("jörg", "x.example")
     assert "for <jörg@x.example>".encode() in format_received(peer(), "m.example", "I", NOW, rcpt=rcpt, smtputf8=True)
-    assert b" for " not in format_received(peer(), "m.example", "I", NOW, rcpt=rcpt)
+    assert b"for <" not in format_received(peer(), "m.example", "I", NOW, rcpt=rcpt)
 
 
 helos = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,30}[a-z0-9])?", fullmatch=True)
@@ -206,7 +206,14 @@ def test_key_words_in_comments_do_not_count() -> None:
     assert (known.by, known.protocol, known.id, known.at) == ("b.example", "", "", None)
 
 
+def test_what_is_too_long_for_a_trace_is_cut() -> None:
+    known = parse_received(b"from a.example by b.example id " + b"x" * RECEIVED_OCTETS)
+    assert known.by == "b.example"
+    assert len(known.raw) == RECEIVED_OCTETS
+
+
 def test_the_first_of_two_clauses_counts() -> None:
+    assert parse_received(b"from a.example by b.example from c.example (c.example [203.0.113.9])").ip == ""
     known = parse_received(b"from a.example by b.example by evil.example from evil.example id 1 id 2")
     assert (known.frm, known.by, known.id) == ("a.example", "b.example", "1")
 

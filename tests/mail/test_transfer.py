@@ -101,6 +101,22 @@ def test_no_octets_raise(octets: bytes) -> None:
     assert b"\n" not in unfold(octets)
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (b"a (b) c", b"a   c"),
+        (b"a (b (c) \\) d) e", b"a   e"),
+        (b'a "(b)" (c) d', b'a "(b)"   d'),
+        (b'a "\\"(b)" c', b'a "\\"(b)" c'),
+        (b'a (x " y) b (z) c', b"a   b   c"),
+        (b"a (b", b"a "),
+        (b"a) b", b"a) b"),
+    ],
+)
+def test_comments_are_taken_out_and_quoted_strings_are_not(value: bytes, kept: bytes) -> None:
+    assert without_comments(value) == kept
+
+
 # --- charsets ----------------------------------------------------------------------------------------
 
 

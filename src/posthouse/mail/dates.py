@@ -12,9 +12,6 @@ from typing import NamedTuple
 from posthouse.mail.instant import MINUTE, SECOND, Instant
 from posthouse.mail.tokens import without_comments
 
-# A date is shorter; what follows is not looked at.
-DATE_OCTETS = 200
-
 _EPOCH = date(1970, 1, 1).toordinal()
 _MONTHS = {
     name: number
@@ -54,7 +51,7 @@ def parse_date(value: bytes) -> Date | None:
     Comments are passed over; seconds may be missing, years have two to four digits (RFC 5322 §4.3), names of zones
     that nobody knows count as `-0000`.
     """
-    words = b" ".join(without_comments(value).split(None, 12)[:12])[:DATE_OCTETS]
+    words = b" ".join(without_comments(value).split(None, 12)[:12])
     match = _match_date(words)
     if match is not None:
         day, name, year, hour, minute, second, sign, hours, minutes, zone = match.groups()
