@@ -146,6 +146,22 @@ def test_units_that_wait_share_a_commit(counter: Rooms) -> None:
     assert len(batches) <= 4
 
 
+@pytest.mark.parametrize("end", ["ROLLBACK", "COMMIT"])
+def test_a_unit_that_meddles_with_the_transaction_stops_nobody_for_good(counter: Rooms, end: str) -> None:
+    def meddle(tx: Transaction) -> None:
+        tx.execute(end)
+        raise LookupError
+
+    async def together() -> list[object]:
+        units = [insert(1), meddle, insert(2)]
+        return await asyncio.gather(*map(counter.database.write, units), return_exceptions=True)
+
+    results = counter.run(together())
+    assert isinstance(results[1], Exception)
+    assert counter.do(insert(3)) == 1
+    assert 3 in numbers(counter)
+
+
 def test_a_cancelled_caller_leaves_the_others_their_results(counter: Rooms) -> None:
     async def together() -> list[object]:
         tasks = [asyncio.ensure_future(counter.database.write(insert(n))) for n in range(10)]

@@ -141,6 +141,11 @@ class Writer:
                 outcomes = self._bare(job, jobs)
             except _Spoilt:
                 outcomes = self._guarded(jobs)
+        except BaseException as error:
+            # Whatever a unit has done to the connection: nobody waits for ever, and the thread lives on.
+            roll_back(self._connection)
+            fault = StoreFault(Fault.BUSY, f"the units could not be run: {error!r}")
+            outcomes = [Outcome(each.waiter, None, fault.again()) for each in jobs]
         finally:
             fcntl.flock(self._turn, fcntl.LOCK_UN)
         self._written += _COMMIT_OCTETS + sum([job.octets + _UNIT_OCTETS for job in jobs])
