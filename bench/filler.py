@@ -53,10 +53,9 @@ async def _add(database: Database, config: Config, address: Address, count: int)
 
         def unit(tx: Transaction, start: int = start, contents: list[Content] = contents) -> None:
             for number, content in enumerate(contents, start):
-                blobs.put(tx, content)
                 message = replace(
                     model,
-                    blob_id=content.blob_id,
+                    blob_id=blobs.put(tx, content),
                     size=content.size + len(model.prefix),
                     message_id=f"{number}.letter@src.test",
                 )

@@ -218,9 +218,8 @@ class Rooms:
             bits = keywords.claim(tx, self.account_id, words) if words else 0
             added = []
             for content, message in zip(contents, filed, strict=True):
-                blobs.put(tx, content)
                 key = post.ids.next(NOW)
-                marked = replace(message, flags=message.flags | bits)
+                marked = replace(message, blob_id=blobs.put(tx, content), flags=message.flags | bits)
                 added.append(messages.add(tx, self.account_id, found.mailbox_id, key, marked))
             return added
 

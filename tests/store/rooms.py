@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -86,7 +87,7 @@ class Rooms:
         key = self.id()
 
         def unit(tx: Transaction) -> Added:
-            put(tx, content)
-            return messages.add(tx, self.account_id, mailbox_id, key, message)
+            filed = replace(message, blob_id=put(tx, content))
+            return messages.add(tx, self.account_id, mailbox_id, key, filed)
 
         return self.do(unit)

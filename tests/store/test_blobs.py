@@ -9,7 +9,7 @@ import pytest
 
 from posthouse.mail.instant import HOUR
 from posthouse.store import messages, queue
-from posthouse.store.blobs import INLINE_LIMIT, Blobs, Content, put
+from posthouse.store.blobs import INLINE_LIMIT, Blobs, Content, find, put
 from posthouse.store.database import StoreFault, Transaction
 from store.rooms import Rooms
 from store.test_queue import enqueue
@@ -113,6 +113,26 @@ def test_putting_twice_is_harmless(rooms: Rooms) -> None:
     rooms.do(lambda tx: (put(tx, content), put(tx, content)))
     rooms.do(lambda tx: put(tx, content))
     assert rooms.see(lambda tx: tx.one("SELECT COUNT(*) FROM blobs")) == (1,)
+
+
+@pytest.mark.parametrize("size", [6, LARGE])
+def test_the_same_octets_are_kept_once(rooms: Rooms, size: int) -> None:
+    octets = os.urandom(size)
+    first, second = keep(rooms, octets), rooms.content(octets)
+    assert first.blob_id != second.blob_id
+    assert rooms.do(lambda tx: put(tx, second)) == first.blob_id
+    assert rooms.see(lambda tx: find(tx, second.digest)) == first.blob_id
+    assert rooms.see(lambda tx: tx.one("SELECT COUNT(*) FROM blobs")) == (1,)
+    assert rooms.run(rooms.blobs.read(first.blob_id)) == octets
+
+
+def test_a_letter_that_comes_twice_refers_to_one_body(rooms: Rooms) -> None:
+    rooms.settle_in()
+    uids = [rooms.deliver(octets=b"Subject: twice\r\n\r\n").uid for _ in range(2)]
+    rows = rooms.see(lambda tx: messages.fetch(tx, rooms.account_id, 1, messages.EVERY, ("uid", "blob_id", "octets")))
+    assert [row[0] for row in rows] == uids
+    assert len({row[1] for row in rows}) == 1
+    assert rows[1][2] == b"Subject: twice\r\n\r\n"
 
 
 def test_what_is_missing_is_a_fault(rooms: Rooms) -> None:

@@ -158,7 +158,7 @@ class Acceptance:
         now = letter.now
         envelope = letter.envelope
         ways = self._distribute(tx, letter)
-        put(tx, letter.content)
+        letter = _referring(letter, put(tx, letter.content))
         stamps = [*_opening(letter), *ways.stamps, *letter.found]
         topics = []
         # Law: accounts in one order, whoever writes, so that two transactions never wait for each other.
@@ -388,6 +388,18 @@ def _envelope_stamp(letter: Letter) -> Stamp:
     if envelope.envid is not None:
         facts["envid"] = envelope.envid
     return Stamp(letter.now, Step.ENVELOPE, facts)
+
+
+def _referring(letter: Letter, blob_id: int) -> Letter:
+    """The letter, referring to the body that is there already where the same octets came in before."""
+    if blob_id == letter.content.blob_id:
+        return letter
+    reading = letter.reading
+    return replace(
+        letter,
+        content=replace(letter.content, blob_id=blob_id),
+        reading=replace(reading, message=replace(reading.message, blob_id=blob_id)),
+    )
 
 
 def _opening(letter: Letter) -> list[Stamp]:

@@ -1,7 +1,8 @@
 """Bodies of messages: immutable, spooled as they come in, durable before anything that names them.
 
-A blob is named by a time-ordered id and carries its SHA-256, which is checked whenever the whole is read. (Named by
-the digest alone, each would cost a random page of an index, and delivery would slow down as the store grows.) Up to
+A body is addressed by its SHA-256: the same octets are kept once, however often they come in, and the digest is
+checked whenever the whole is read. Within the database a row goes by a time-ordered id, so that rows are appended and
+what refers to a body is short (a random page of the digests' index is what delivery pays for it). Up to
 `INLINE_LIMIT` octets it is a row, written in the acceptance transaction itself; a larger one is a file,
 `blobs/ab/cdef….ID`, complete and synced before that transaction begins. One blob serves all recipients.
 
@@ -44,6 +45,7 @@ _PUT = "INSERT INTO blobs (blob_id, digest, size, octets) VALUES ($1, $2, $3, $4
 _FIND = "SELECT digest, size, octets FROM blobs WHERE blob_id = $1"
 _FIND_PART = "SELECT digest, size, octets IS NULL, SUBSTR(octets, $2, $3) FROM blobs WHERE blob_id = $1"
 _KIND = "SELECT digest, octets IS NULL FROM blobs WHERE blob_id = $1"
+_FIND_DIGEST = "SELECT blob_id FROM blobs WHERE digest = $1"
 _EXISTS = "SELECT 1 FROM blobs WHERE blob_id = $1"
 
 _SEEN_LOOSE = "UPDATE loose_blobs SET since = $1 WHERE since IS NULL"
@@ -326,9 +328,24 @@ class Blobs:
         return self._temporary / to_text(self.ids.next(self.clock()))
 
 
-def put(tx: Transaction, content: Content) -> None:
-    """Makes the body part of the transaction; once for all who refer to it, more often is harmless."""
-    tx.execute(_PUT, content.blob_id, content.digest, content.size, content.octets)
+def put(tx: Transaction, content: Content) -> int:
+    """Makes the body part of the transaction, and gives the id to refer to it by; more than once is harmless.
+
+    That is the id of the body that is there already where the same octets came in before. A file that is not needed
+    then is swept.
+    """
+    if tx.execute(_PUT, content.blob_id, content.digest, content.size, content.octets):
+        return content.blob_id
+    blob_id = find(tx, content.digest)
+    if blob_id is None:
+        raise StoreFault(Fault.BROKEN, f"blob {to_text(content.blob_id)} stands for other octets")
+    return blob_id
+
+
+def find(tx: Transaction, digest: bytes) -> int | None:
+    """The id of the body with that SHA-256 (32 octets)."""
+    row = tx.one(_FIND_DIGEST, digest)
+    return None if row is None else int(row[0])
 
 
 def checked(octets: bytes, digest: bytes, blob_id: int) -> bytes:

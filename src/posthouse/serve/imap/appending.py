@@ -75,11 +75,12 @@ async def _file(session: Session, command: commands.Append, content: Content) ->
 
     def unit(tx: Transaction) -> Added:
         mailbox_id = _target(tx, account_id, command)
-        blobs.put(tx, content)
+        blob_id = blobs.put(tx, content)
         flags = int(command.flags)
         if command.keywords:
             flags |= keywords.claim(tx, account_id, command.keywords)
-        return messages.add(tx, account_id, mailbox_id, message_key, filing.file_as(message, b"", flags))
+        letter = replace(filing.file_as(message, b"", flags), blob_id=blob_id)
+        return messages.add(tx, account_id, mailbox_id, message_key, letter)
 
     return await session.change(unit, octets=len(content.octets or b""))
 

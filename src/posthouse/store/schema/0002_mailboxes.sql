@@ -1,10 +1,13 @@
--- Bodies. Keyed by time-ordered ids, so that rows are appended; `octets` is NULL where the body is a file.
+-- Bodies, each kept once by its SHA-256. Keyed by time-ordered ids, so that rows are appended; `octets` is NULL where
+-- the body is a file.
 CREATE TABLE blobs (
     blob_id BIGINT NOT NULL PRIMARY KEY, -- sqlite: blob_id INTEGER PRIMARY KEY,
     digest BYTEA NOT NULL,
     size BIGINT NOT NULL,
     octets BYTEA
 );
+
+CREATE UNIQUE INDEX blobs_by_digest ON blobs (digest);
 
 -- Bodies that lost a reference and may have none left; `since` is when the sweep first saw them here.
 CREATE TABLE loose_blobs (
