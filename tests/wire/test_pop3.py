@@ -57,11 +57,17 @@ def serve(engine: ServerEngine, event: Event) -> None:
 
 def talk(engine: ServerEngine, octets: bytes, seen: list[Event] | None = None) -> bytes:
     engine.feed(octets)
-    while (event := engine.next_event()) is not None:
-        if seen is not None:
-            seen.append(event)
-        serve(engine, event)
-    return engine.take()
+    out = b""
+    while True:
+        event = engine.next_event()
+        if event is not None:
+            if seen is not None:
+                seen.append(event)
+            serve(engine, event)
+        elif piece := engine.take():
+            out += piece
+        else:
+            return out
 
 
 def logged_in() -> ServerEngine:
@@ -210,6 +216,17 @@ def test_a_long_line_is_passed_over() -> None:
     engine = logged_in()
     assert talk(engine, b"X" * (3 * LINE) + b"\r\n").startswith(b"-ERR")
     assert talk(engine, b"NOOP\r\n") == b"+OK\r\n"
+
+
+def test_a_flight_of_listings_does_not_pile_up() -> None:
+    engine = logged_in()
+    engine.feed(b"UIDL\r\n" * 1_000)
+    answers = []
+    while engine.unread:
+        assert engine.next_event() is None
+        answers.append(engine.take())
+    assert b"".join(answers).count(b"+OK 3 messages\r\n") == 1_000
+    assert max(map(len, answers)) < 1_000
 
 
 def test_too_many_errors_end_the_session() -> None:

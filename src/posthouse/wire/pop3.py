@@ -19,6 +19,7 @@ from posthouse.wire.buffer import BadLine, Lines
 
 LINE = 8192  # octets with the line's end; RFC 2449 §4 asks for 255, SASL responses may be longer
 BAD_COMMANDS = 20
+FLIGHT = 16  # pieces of output after which the rest of a pipelined flight waits until they are sent
 LOGIN_PATIENCE = 60.0  # seconds, before login
 IDLE_PATIENCE = 600.0  # seconds; RFC 1939 §3: at least 10 minutes
 DIGITS = 10  # digits of a message number or line count that are looked at
@@ -140,8 +141,11 @@ class ServerEngine:
         return IDLE_PATIENCE if self.state is State.TRANSACTION else LOGIN_PATIENCE
 
     def next_event(self) -> Event | None:
-        """The next thing the door must do, or None when more octets or an answer are needed."""
-        while not self._waiting and not self.closed:
+        """The next thing the door must do, or None when more octets or an answer are needed, or output is to be sent.
+
+        The door asks again after sending while anything is `unread`: who pipelines and reads nothing piles nothing up.
+        """
+        while not self._waiting and not self.closed and len(self._out) < FLIGHT:
             if self.quitting:
                 self.closed = True
                 return None
