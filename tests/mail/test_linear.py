@@ -108,6 +108,7 @@ VALUES: dict[str, Callable[[int], bytes]] = {
     "TLS": lambda n: b"from x (" + b"TLS:1 " * n,
     "addresses of IPv6": lambda n: b"from x (" + b"1:" * n,
     "beginnings of encoded words": lambda n: b"=?a?q?" * n,
+    "encoded words without an end": lambda n: b"=?a?q?x " * n,
     "question marks": lambda n: b"=?a?" * n,
     "NUL": lambda n: b"\0" * n,
 }
