@@ -37,9 +37,14 @@ class Door:
     def hear(self, octets: bytes) -> bytes:
         """What the client reads after it has sent this."""
         self.engine.feed(octets)
-        while (event := self.engine.next_event()) is not None:
-            self._serve(event)
-        return self.engine.take()
+        heard = b""
+        while True:
+            while (event := self.engine.next_event()) is not None:
+                self._serve(event)
+            out = self.engine.take()
+            heard += out
+            if not out or not self.engine.unread:
+                return heard
 
     def _serve(self, event: Event) -> None:
         if not isinstance(event, AppendChunk):
@@ -399,6 +404,19 @@ def test_a_literal_beyond_all_numbers_ends_the_session(announcement: bytes) -> N
 def test_many_small_literals_are_bounded() -> None:
     out = known(selected=True).hear(b"x SEARCH " + b"{0+}\r\n " * 1001 + b"\r\n")
     assert out == b"* BYE The command is too long\r\n"
+
+
+def test_many_small_literals_of_a_refused_command_are_bounded() -> None:
+    assert Door(Settings()).hear(b"a LOGIN " + b"{0+}\r\n " * 2000).endswith(b"* BYE The command is too long\r\n")
+
+
+@pytest.mark.parametrize("command", [b"a CAPABILITY\r\n", b"a LOGIN b c\r\n"])
+def test_the_answers_to_a_flood_do_not_pile_up(command: bytes) -> None:
+    flooded = ServerEngine(Settings())
+    flooded.feed(command * 10_000)
+    assert flooded.next_event() is None
+    assert flooded.take().count(b"\r\na ") <= engine.FLIGHT
+    assert flooded.unread > 9000 * len(command), "the rest waits until that is sent"
 
 
 def test_a_message_beyond_the_limit_is_refused_before_it_is_sent() -> None:

@@ -3,8 +3,8 @@
 A door derives from `Dialogue`, gives it an engine, and writes `converse`, which asks `await self.event()` until that
 gives None. Everything else happens here: octets reach the engine, output leaves before anything is waited for (one
 write for a flight of pipelined commands), a client that is slower than the output is waited for, one that sends more
-than is being worked on is not read, silence beyond the engine's patience ends it, and TLS is started without a
-plaintext octet ever being taken for an encrypted one.
+than is being worked on is not read, one that sends without pause leaves others their turn, silence beyond the engine's
+patience ends it, and TLS is started without a plaintext octet ever being taken for an encrypted one.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from posthouse.serve import tls
 from posthouse.serve.listener import Visit
 from posthouse.serve.log import Logger
 
+TURN = 16  # events worked on before other connections get their turn; the same once an engine has much to say
 UNREAD = 128 * 1024  # octets fed and not worked on, beyond which the socket is not read
 LOOK_SECONDS = 10.0  # how often a connection is looked at, to see whether its client is late
 LINGER_SECONDS = 30.0  # for a client to read the last words
@@ -52,6 +53,7 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
         self._writable: asyncio.Future[None] | None = None  # while the client is slower than we are
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
+        self._turn = TURN
         self._ended = False  # nothing more will come
         self._reading = True
         self._draining = False
@@ -85,6 +87,12 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
         """The engine's next event; None when the conversation is over."""
         engine = self._engine
         while True:
+            self._turn -= 1
+            if not self._turn:
+                # Who has sent thousands of commands at once does not keep the loop until they are all worked on.
+                self._turn = TURN
+                await self.send()
+                await asyncio.sleep(0)
             event = engine.next_event()
             if event is not None:
                 return event
@@ -96,6 +104,7 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
                     await self._writable
                 if engine.unread and not engine.closed:
                     # An engine may stop in the middle of a flight, so that its output does not pile up.
+                    self._turn = 1
                     continue
             if engine.closed or self._ended:
                 return None
@@ -108,6 +117,7 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
                 self._reading = True
                 self._transport.resume_reading()
             self._waiter = self._loop.create_future()
+            self._turn = TURN
             try:
                 await self._waiter
             finally:

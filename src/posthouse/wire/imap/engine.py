@@ -37,6 +37,8 @@ COMMAND = 262_144
 PATIENCE = 1800.0
 STRANGER_PATIENCE = 60.0
 BAD_COMMANDS = 20
+# Pieces of output after which the rest of a pipelined flight waits until they are sent.
+FLIGHT = 64
 
 
 class Status(StrEnum):
@@ -147,8 +149,11 @@ class ServerEngine:
         return octets
 
     def next_event(self) -> Event | None:
-        """The next thing the door must do, or None when octets or an answer are needed."""
-        while not self._paused and not self.closed:
+        """The next thing the door must do, or None when octets or an answer are needed, or output is to be sent.
+
+        The door asks again after sending while anything is `unread`: who pipelines and reads nothing piles nothing up.
+        """
+        while not self._paused and not self.closed and len(self._out) < FLIGHT:
             event: Event | None = None
             try:
                 match self._frames.next():

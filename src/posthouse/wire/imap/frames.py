@@ -218,6 +218,9 @@ class Frames:
         if line is None:
             return None
         if self._announced(line) and not self.synchronising:
+            self._literals += 1
+            if self._literals > MAX_LITERALS:
+                raise Overlong
             self._mode = _Mode.SKIP
         else:
             self._restart()
