@@ -53,13 +53,11 @@ class Remote:
         self.most_at_once = max(self.most_at_once, self.open_now)
         try:
             await _Session(self, reader, writer, self.connections).run()
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+        except (ConnectionError, RuntimeError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
         finally:
             self.open_now -= 1
             writer.close()
-            with contextlib.suppress(Exception):
-                await writer.wait_closed()
 
 
 class _Session:

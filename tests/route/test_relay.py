@@ -16,10 +16,10 @@ from posthouse.mail.instant import DAY, HOUR, MINUTE, SECOND
 from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.message import Message
 from posthouse.mail.reply import Reply
-from posthouse.route import relay as relay_module
 from posthouse.route import settlement
-from posthouse.route.exchanges import Exchanges, Host, RoutingSettings
-from posthouse.route.relay import Handover, Parcel, Relay, RelaySettings
+from posthouse.route.courier import RECIPIENTS, Handover, Parcel
+from posthouse.route.exchanges import Exchanges, Host, RoutingSettings, StaticRoute
+from posthouse.route.relay import Relay, RelaySettings
 from posthouse.store import queue
 from posthouse.store.database import Fault, StoreFault
 from posthouse.store.hints import QUEUE
@@ -46,6 +46,7 @@ class FakeCourier:
         self.delay: Callable[[Host], Awaitable[None]] | None = None
         self.final = False
         self.dsn = True
+        self.room = 1000  # connections that a host takes up at once
         self.carried: list[tuple[str, list[str], bytes]] = []
         self.parcels: list[Parcel] = []
         self.now: dict[str, int] = {}
@@ -53,7 +54,9 @@ class FakeCourier:
 
     async def deliver(self, host: Host, parcel: Parcel, rcpts: Sequence[RcptTo]) -> Handover:
         self.now[host.name] = self.now.get(host.name, 0) + 1
-        self.most[host.name] = max(self.most.get(host.name, 0), self.now[host.name])
+        crowded = self.now[host.name] > self.room
+        if not crowded:
+            self.most[host.name] = max(self.most.get(host.name, 0), self.now[host.name])
         try:
             if self.delay is not None:
                 await self.delay(host)
@@ -67,7 +70,7 @@ class FakeCourier:
         attempts = []
         reached = True
         for rcpt in rcpts:
-            reply = self.answer(host, rcpt)
+            reply = None if crowded else self.answer(host, rcpt)
             reached = reached and reply is not None
             reply = reply or Reply(451, "4.4.1", f"{host.name} cannot be reached")
             attempts.append(Attempt(self.clock(), settlement.outcome_of(reply.code), host.name, host.ips[0], "", reply))
@@ -87,10 +90,12 @@ class Yard:
         self.courier = FakeCourier(office.clock)
         self.settings = RelaySettings(**settings)  # type: ignore[arg-type]
         self.faults: list[str] = []
+        self.routes: dict[str, StaticRoute] = {}
         self.relay = self.another("mx/1")
 
     def another(self, owner: str) -> Relay:
-        exchanges = Exchanges(self.dns, RoutingSettings(allow_private=True), lambda records: None)
+        routing = RoutingSettings(allow_private=True, routes=self.routes)
+        exchanges = Exchanges(self.dns, routing, lambda records: None)
         return Relay(
             self.office.acceptance, exchanges, self.courier, owner, lambda: 0.0, self.settings, self
         )
@@ -643,6 +648,47 @@ def test_slots_bound_what_runs_at_once(tmp_path: Path) -> None:
     in_yard(tmp_path, work, slots=5, per_destination=5)
 
 
+def test_a_host_that_takes_few_connections_gets_its_mail_over_those(tmp_path: Path) -> None:
+    async def work(yard: Yard) -> None:
+        yard.dns.mx_records["far.test"] = [(10, "mx.far.test")]
+        yard.courier.room = 2
+
+        async def delay(host: Host) -> None:
+            await asyncio.sleep(0.005)
+
+        yard.courier.delay = delay
+        await yard.office.submit(ALICE, ["first@far.test"], LETTER)
+        async with yard.running():
+            await yard.until_quiet()
+            for i in range(30):
+                await yard.office.submit(ALICE, [f"u{i}@far.test"], LETTER)
+            await yard.until_quiet()
+        # Nobody waits for another time because of that, and the host was not given up.
+        assert await yard.office.queued() == []
+        assert yard.courier.most["mx.far.test"] == 2
+
+    in_yard(tmp_path, work)
+
+
+def test_a_smarthost_is_one_destination_for_all_domains(tmp_path: Path) -> None:
+    async def work(yard: Yard) -> None:
+        yard.routes["*"] = StaticRoute("127.0.0.9", 2525)
+
+        async def delay(host: Host) -> None:
+            await asyncio.sleep(0.002)
+
+        yard.courier.delay = delay
+        for i in range(30):
+            await yard.office.submit(ALICE, [f"u@d{i}.test"], LETTER)
+        async with yard.running():
+            await yard.until_quiet()
+        assert {host for host, *_ in yard.courier.carried} == {"127.0.0.9"}
+        assert yard.courier.most["127.0.0.9"] <= 3
+        assert len(yard.courier.carried) == 30
+
+    in_yard(tmp_path, work, per_destination=3)
+
+
 # --- interruptions --------------------------------------------------------------------------------------
 
 
@@ -856,5 +902,5 @@ def test_a_fault_of_ours_stops_one_message_and_not_the_post(tmp_path: Path) -> N
 
 def test_the_bounds_are_those_of_the_documents() -> None:
     # RFC 5321 §4.5.3.1.8; THREATS: one slow domain takes at most a tenth of the slots.
-    assert relay_module.RECIPIENTS == 100
+    assert RECIPIENTS == 100
     assert RelaySettings().per_destination * 10 <= RelaySettings().slots

@@ -158,7 +158,7 @@ class Acceptance:
         now = letter.now
         envelope = letter.envelope
         ways = self._distribute(tx, letter)
-        letter = _referring(letter, put(tx, letter.content))
+        letter = _referring(letter, put(tx, letter.content, letter.reading.message.sent_at))
         stamps = [*_opening(letter), *ways.stamps, *letter.found]
         topics = []
         # Law: accounts in one order, whoever writes, so that two transactions never wait for each other.

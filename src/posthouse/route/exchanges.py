@@ -107,7 +107,7 @@ class Exchanges:
 
     async def find(self, domain: str) -> Hosts | NoRoute:
         """The next hops for a recipient domain (A-labels, or an address literal in brackets). Never raises."""
-        route = self._settings.routes.get(domain) or self._settings.routes.get("*")
+        route = self._route(domain)
         if route is not None:
             return await self._static(route)
         if domain.startswith("["):
@@ -126,6 +126,14 @@ class Exchanges:
             # RFC 7505 §4.1, RFC 7504 §4
             return NoRoute(Reply(556, "5.1.10", f"{domain} takes no mail: its MX record says so"))
         return await self._exchanges(domain, named)
+
+    def destination(self, domain: str) -> str:
+        """What connections are counted by: the domain, or the configured next hop that all its domains share."""
+        route = self._route(domain)
+        return domain if route is None else f"{route.host}:{route.port}"
+
+    def _route(self, domain: str) -> StaticRoute | None:
+        return self._settings.routes.get(domain) or self._settings.routes.get("*")
 
     async def _static(self, route: StaticRoute) -> Hosts | NoRoute:
         ips: tuple[str, ...] | DnsFault

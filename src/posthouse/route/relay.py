@@ -11,40 +11,31 @@ connection is used again; a domain has at most `per_destination` lanes, all toge
 given out in turn, so that one slow domain cannot take them all. The result of each transaction is durable before its
 lane takes the next message: a crash can double no more than what is under way.
 
-A host that could not be reached is passed over for a minute, and a domain none of whose hosts can be reached is not
-tried again for each of its thousand messages. That is memory of this process, and only a hint: the schedule of tries
-(`mail.delivery`) is in the store.
+A lane that finds its host crowded, because others of us or of them hold all the connections it allows, closes: the
+message goes to the lanes that are left. `route.passage` is one try, `route.settlement` what follows from it.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
-from posthouse.mail.delivery import Attempt, Delivery, Outcome, Schedule
-from posthouse.mail.envelope import Envelope, RcptTo
+from posthouse.mail.delivery import Delivery, Schedule
 from posthouse.mail.instant import SECOND, Instant
-from posthouse.mail.journey import Fact, Stamp, Step
 from posthouse.mail.reply import Reply
 from posthouse.route.acceptance import Acceptance
-from posthouse.route.exchanges import Exchanges, Host, Hosts, NoRoute
+from posthouse.route.courier import RECIPIENTS, Courier
+from posthouse.route.exchanges import Exchanges, Hosts, NoRoute
 from posthouse.route.observer import Observer, Unobserved
-from posthouse.route.settlement import Result, Settlement, outcome_of
+from posthouse.route.passage import Passage, Tried
+from posthouse.route.settlement import Result, Settlement
 from posthouse.store import queue
-from posthouse.store.blobs import Content
 from posthouse.store.database import StoreFault, Transaction
 from posthouse.store.hints import QUEUE
-from posthouse.store.ids import to_text
 from posthouse.store.queue import Claim
 
-# RFC 5321 §4.5.3.1.8: every server takes at least a hundred recipients.
-RECIPIENTS = 100
-# For one message, this many hosts are talked to before it waits for its next time (those not reached do not count).
-_SESSIONS = 2
-# Seconds for which an unreachable host is passed over, and for which a route found is used.
-_DOWN_SECONDS = 60.0
+# Seconds for which a route found is used.
 _ROUTE_SECONDS = 60.0
 # Seconds that results still being stored are waited for at the end.
 _SETTLE_SECONDS = 10.0
@@ -53,37 +44,9 @@ _CLAIMS_PER_LANE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """One message for the recipients of one next hop: the octets are `prefix` and then `content`."""
-
-    envelope: Envelope
-    prefix: bytes
-    content: Content
-
-
-@dataclass(frozen=True, slots=True)
-class Handover:
-    """What one host made of a parcel: an attempt for each recipient, in order.
-
-    `reached` False: it never took the conversation up, so another host may be tried for all. `final` True: the
-    message may have been taken although no reply came, so no other host may be tried now. `dsn`: it keeps RFC 3461.
-    """
-
-    attempts: tuple[Attempt, ...]
-    reached: bool
-    final: bool = False
-    dsn: bool = False
-
-
-class Courier(Protocol):
-    """Carries one parcel to one host. Never raises but for cancellation."""
-
-    async def deliver(self, host: Host, parcel: Parcel, rcpts: Sequence[RcptTo]) -> Handover: ...
-
-
-@dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """`slots` transactions run at once, `per_destination` of them to one domain. `lease` and `poll` in seconds."""
+    """`slots` transactions run at once, `per_destination` of them to one domain (or one configured next hop). `lease`
+    and `poll` in seconds."""
 
     slots: int = 100
     per_destination: int = 10
@@ -94,22 +57,15 @@ class RelaySettings:
 
 @dataclass(slots=True)
 class _Destination:
-    """One recipient domain: what waits for it here, how many lanes it has, and the way there if it was found lately."""
+    """One recipient domain or configured next hop: what waits for it here, how many lanes it has and may have, and the
+    way there if it was found lately."""
 
-    domain: str
+    name: str
+    most: int
     waiting: deque[Claim] = field(default_factory=deque)
     lanes: int = 0
     route: Hosts | NoRoute | None = None
     found_at: float = 0.0
-
-
-@dataclass(slots=True)
-class _Tried:
-    """What the hosts made of one parcel so far: the newest attempt of each recipient, who was taken without DSN."""
-
-    attempts: dict[int, Attempt]
-    unaware: set[int]
-    stamps: list[Stamp]
 
 
 class Relay:
@@ -128,7 +84,7 @@ class Relay:
     ) -> None:
         self._acceptance = acceptance
         self._exchanges = exchanges
-        self._courier = courier
+        self._passage = Passage(acceptance.blobs, courier, acceptance.clock)
         self._owner = owner
         self._settings = settings or RelaySettings()
         self._observer = observer or Unobserved()
@@ -140,7 +96,6 @@ class Relay:
         self._lanes = 0
         self._waiting = 0
         self._held: dict[int, Delivery] = {}
-        self._down: dict[tuple[str, int], tuple[float, Attempt]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
         self._idle = asyncio.Event()
@@ -218,10 +173,10 @@ class Relay:
             lambda tx: queue.claim(tx, now, self._owner, limit, lease, per_domain=self._per_domain)
         )
         for claim in claims:
-            domain = claim.deliveries[0].domain
-            destination = self._destinations.get(domain)
+            name = self._exchanges.destination(claim.deliveries[0].domain)
+            destination = self._destinations.get(name)
             if destination is None:
-                destination = self._destinations[domain] = _Destination(domain)
+                destination = self._destinations[name] = _Destination(name, settings.per_destination)
             destination.waiting.append(claim)
             self._waiting += 1
             for delivery in claim.deliveries:
@@ -264,14 +219,14 @@ class Relay:
     def _open_lanes(self) -> None:
         """Gives free slots to the domains that wait, one each in turn."""
         settings = self._settings
-        wanting = [d for d in self._destinations.values() if d.waiting and d.lanes < settings.per_destination]
+        wanting = [d for d in self._destinations.values() if d.waiting and d.lanes < d.most]
         while wanting and not self._stopping:
             still = []
             for destination in wanting:
                 if self._lanes >= settings.slots:
                     return
                 self._start(destination)
-                if destination.lanes < min(settings.per_destination, len(destination.waiting)):
+                if destination.lanes < min(destination.most, len(destination.waiting)):
                     still.append(destination)
             wanting = still
 
@@ -290,13 +245,16 @@ class Relay:
                 claim = destination.waiting.popleft()
                 self._waiting -= 1
                 try:
-                    await self._carry(destination, claim)
+                    if not await self._carry(destination, claim):
+                        destination.most = destination.lanes - 1
+                        destination.waiting.appendleft(claim)
+                        self._waiting += 1
+                        return
                 except Exception as error:
                     # The result could not be stored. The post goes on; the lease runs out, and it is tried again.
-                    self._observer.failed(f"settling mail for {destination.domain}", error)
-                finally:
-                    for delivery in claim.deliveries:
-                        self._held.pop(delivery.delivery_id, None)
+                    self._observer.failed(f"settling mail for {destination.name}", error)
+                for delivery in claim.deliveries:
+                    self._held.pop(delivery.delivery_id, None)
                 # Claims are taken in batches: when half of what this domain, or all together, may hold is used up.
                 if len(destination.waiting) * 2 == self._per_domain or self._waiting == self._settings.slots:
                     self._wake.set()
@@ -304,130 +262,52 @@ class Relay:
             destination.lanes -= 1
             self._lanes -= 1
             if not destination.lanes and not destination.waiting:
-                self._destinations.pop(destination.domain, None)
+                self._destinations.pop(destination.name, None)
             self._open_lanes()
             self._wake.set()
             if not self._lanes:
                 self._idle.set()
 
-    async def _carry(self, destination: _Destination, claim: Claim) -> None:
+    async def _carry(self, destination: _Destination, claim: Claim) -> bool:
+        """One message to its recipients in one domain, and the result into the store. False: nothing was done, because
+        the host is crowded and other lanes go on."""
+        now = asyncio.get_running_loop().time
         for start in range(0, len(claim.deliveries), RECIPIENTS):
             deliveries = claim.deliveries[start : start + RECIPIENTS]
-            began = asyncio.get_running_loop().time()
-            try:
-                tried = await self._try(destination, claim, deliveries)
-            except Exception as error:
-                # A fault of ours is a failed try like any other: it is seen, retried ever more seldom, and ends.
-                self._observer.failed(f"relaying to {destination.domain}", error)
-                tried = _Tried({}, set(), [])
-                self._all(tried, deliveries, Reply(451, "4.3.0", "Something went wrong here"))
+            began = now()
+            tried = await self._try(destination, claim, deliveries)
+            if tried.crowded and start == 0 and destination.lanes > 1:
+                return False
             result = Result(
                 claim.message,
                 deliveries,
                 [tried.attempts[index] for index in range(len(deliveries))],
                 frozenset(tried.unaware),
                 tried.stamps,
-                asyncio.get_running_loop().time() - began,
+                now() - began,
             )
             # What a remote server has said is stored even if we are told to stop now.
             settling = asyncio.create_task(self._settlement.settle(result))
             self._settling.add(settling)
             settling.add_done_callback(self._settling.discard)
             await asyncio.shield(settling)
+        return True
 
-    # --- one try ----------------------------------------------------------------------------------------
-
-    async def _try(self, destination: _Destination, claim: Claim, deliveries: Sequence[Delivery]) -> _Tried:
-        tried = _Tried({}, set(), [])
-        route = await self._route(destination)
-        if isinstance(route, NoRoute):
-            self._all(tried, deliveries, route.reply)
-            return tried
-        facts: dict[str, Fact] = {
-            "domain": destination.domain,
-            "hosts": [host.name for host in route.hosts],
-            "how": route.how,
-        }
-        tried.stamps.append(Stamp(self._acceptance.clock(), Step.ROUTE, facts))
+    async def _try(self, destination: _Destination, claim: Claim, deliveries: Sequence[Delivery]) -> Tried:
+        now = asyncio.get_running_loop().time()
+        domain = deliveries[0].domain
         try:
-            content = await self._acceptance.blobs.load(claim.message.blob_id)
+            if destination.route is None or now - destination.found_at > _ROUTE_SECONDS:
+                destination.route = await self._exchanges.find(domain)
+                destination.found_at = now
+            return await self._passage.attempt(domain, destination.route, claim.message, deliveries)
         except StoreFault as fault:
-            self._observer.failed(f"reading message {to_text(claim.message.journey_id)}", fault)
-            self._all(tried, deliveries, Reply(451, "4.3.0", "The stored message could not be read"))
-            return tried
-        parcel = Parcel(claim.message.envelope, claim.message.prefix, content)
-        await self._hand_over(route, parcel, deliveries, tried)
-        return tried
-
-    async def _route(self, destination: _Destination) -> Hosts | NoRoute:
-        now = asyncio.get_running_loop().time()
-        route = destination.route
-        if route is None or now - destination.found_at > _ROUTE_SECONDS:
-            route = destination.route = await self._exchanges.find(destination.domain)
-            destination.found_at = now
-        return route
-
-    async def _hand_over(
-        self, route: Hosts, parcel: Parcel, deliveries: Sequence[Delivery], tried: _Tried
-    ) -> None:
-        """Tries the hosts in order until nobody is left who may fare better with the next."""
-        hosts = self._reachable(route.hosts)
-        if not hosts:
-            last = self._down[(route.hosts[0].name, route.hosts[0].port)][1]
-            words = f"{last.reply.text} (a moment ago, not tried again yet)"
-            again = replace(last, at=self._acceptance.clock(), reply=replace(last.reply, text=words))
-            tried.attempts.update(dict.fromkeys(range(len(deliveries)), again))
-            return
-        open_ones = list(range(len(deliveries)))
-        sessions = 0
-        for host in hosts:
-            handover = await self._courier.deliver(host, parcel, [deliveries[i].rcpt for i in open_ones])
-            for index, attempt in zip(open_ones, handover.attempts, strict=True):
-                self._replaced(tried, deliveries[index], index)
-                tried.attempts[index] = attempt
-                if attempt.outcome is Outcome.DELIVERED and not handover.dsn:
-                    tried.unaware.add(index)
-            self._remember(host, handover)
-            if handover.final:
-                return
-            if handover.reached:
-                sessions += 1
-                open_ones = [i for i in open_ones if tried.attempts[i].outcome is Outcome.TRANSIENT]
-            if not open_ones or sessions >= _SESSIONS:
-                return
-
-    def _replaced(self, tried: _Tried, delivery: Delivery, index: int) -> None:
-        """An attempt that is not the last of this try is told in the journey only."""
-        earlier = tried.attempts.get(index)
-        if earlier is not None:
-            facts: dict[str, Fact] = {
-                "delivery": to_text(delivery.delivery_id),
-                "address": str(delivery.rcpt.address),
-                "host": earlier.host,
-                "ip": earlier.ip,
-                "tls": earlier.tls,
-                "reply": str(earlier.reply),
-                "outcome": earlier.outcome.value,
-            }
-            tried.stamps.append(Stamp(earlier.at, Step.ATTEMPT, facts))
-
-    def _reachable(self, hosts: Sequence[Host]) -> list[Host]:
-        if not self._down:
-            return list(hosts)
-        now = asyncio.get_running_loop().time()
-        self._down = {key: value for key, value in self._down.items() if value[0] > now}
-        return [host for host in hosts if (host.name, host.port) not in self._down]
-
-    def _remember(self, host: Host, handover: Handover) -> None:
-        if not handover.reached:
-            until = asyncio.get_running_loop().time() + _DOWN_SECONDS
-            self._down[(host.name, host.port)] = (until, handover.attempts[0])
-
-    def _all(self, tried: _Tried, deliveries: Sequence[Delivery], reply: Reply) -> None:
-        """The same result of ours for every recipient; no host was asked."""
-        attempt = Attempt(self._acceptance.clock(), outcome_of(reply.code), "", "", "", reply)
-        for index in range(len(deliveries)):
-            tried.attempts[index] = attempt
+            self._observer.failed("reading a message to be relayed", fault)
+            return self._passage.same(deliveries, Reply(451, "4.3.0", "The stored message could not be read"))
+        except Exception as error:
+            # A fault of ours is a failed try like any other: it is seen, retried ever more seldom, and ends.
+            self._observer.failed(f"relaying to {domain}", error)
+            return self._passage.same(deliveries, Reply(451, "4.3.0", "Something went wrong here"))
 
 
 def _renew(held: Sequence[Delivery], until: Instant, tx: Transaction) -> None:

@@ -15,6 +15,7 @@ is set for each event as a whole, so a server that sends one octet a minute wins
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import cast
 
 from posthouse.mail.peer import TlsFacts
@@ -39,8 +40,9 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._lost = ""
         self._unread = 0
-        self._heard: asyncio.Future[None] | None = None
-        self._writable: asyncio.Future[None] | None = None
+        self._full = False
+        self._heard = _Moment(self._loop)
+        self._room = _Moment(self._loop)
 
     @property
     def is_open(self) -> bool:
@@ -69,13 +71,14 @@ class Connection(asyncio.Protocol):
                 continue
             now = self._loop.time()
             deadline = deadline or now + engine.patience
-            if now >= deadline or not await self._wait(deadline):
+            if now >= deadline or not await self._heard.wait(deadline):
                 engine.lost(f"The server did not answer within {engine.patience:.0f} seconds")
 
     def flush(self) -> None:
         """Sends what the engine has to say."""
         out = self.engine.take()
-        if out and self._transport is not None:
+        # A transport that closes has yet to say so, and uvloop's would raise RuntimeError.
+        if out and self._transport is not None and not self._transport.is_closing():
             self._transport.write(out)
 
     async def send_body(self, prefix: bytes, content: Content) -> None:
@@ -86,7 +89,7 @@ class Connection(asyncio.Protocol):
             async for octets in _pieces(content):
                 engine.body(octets)
                 self.flush()
-                if self._writable is not None and not await self._drained():
+                if self._full and not await self._room.wait(self._loop.time() + engine.patience):
                     engine.lost(f"The server did not take the message within {engine.patience:.0f} seconds")
                 if self._lost or engine.closed:
                     return
@@ -139,7 +142,7 @@ class Connection(asyncio.Protocol):
             self._end("The server sends without end")
             return
         self.engine.feed(data)
-        self._wake()
+        self._heard.come()
 
     def eof_received(self) -> None:
         self._end("The server closed the connection")
@@ -147,59 +150,42 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._end(f"The connection broke: {exc}" if exc else "The server closed the connection")
-        self.resume_writing()
 
     def pause_writing(self) -> None:
-        if self._writable is None:
-            self._writable = self._loop.create_future()
+        self._full = True
 
     def resume_writing(self) -> None:
-        writable, self._writable = self._writable, None
-        if writable is not None and not writable.done():
-            writable.set_result(None)
-
-    # --- within -----------------------------------------------------------------------------------------
+        self._full = False
+        self._room.come()
 
     def _end(self, words: str) -> None:
         self._lost = self._lost or words
-        self._wake()
-        self.resume_writing()
+        self._heard.come()
+        self._room.come()
 
-    def _wake(self) -> None:
-        if self._heard is not None and not self._heard.done():
-            self._heard.set_result(None)
 
-    async def _wait(self, deadline: float) -> bool:
-        """Until something was heard; False when the deadline came first."""
-        heard = self._heard = self._loop.create_future()
-        timer = self._loop.call_at(deadline, _expire, heard)
+class _Moment:
+    """Something that one task waits for, with a deadline."""
+
+    __slots__ = ("_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: asyncio.Future[bool] | None = None
+
+    def come(self, *, in_time: bool = True) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(in_time)
+
+    async def wait(self, deadline: float) -> bool:
+        """Whether it came before `deadline` (of the loop's clock)."""
+        self._waiting = self._loop.create_future()
+        timer = self._loop.call_at(deadline, partial(self.come, in_time=False))
         try:
-            await heard
-        except TimeoutError:
-            return False
+            return await self._waiting
         finally:
             timer.cancel()
-            self._heard = None
-        return True
-
-    async def _drained(self) -> bool:
-        """Until the server has taken what was written; False when patience ended first."""
-        writable = self._writable
-        if writable is None:
-            return True
-        timer = self._loop.call_later(self.engine.patience, _expire, writable)
-        try:
-            await writable
-        except TimeoutError:
-            return False
-        finally:
-            timer.cancel()
-        return True
-
-
-def _expire(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_exception(TimeoutError())
+            self._waiting = None
 
 
 async def connect(

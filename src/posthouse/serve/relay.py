@@ -25,8 +25,8 @@ from posthouse.mail.delivery import Attempt, Outcome
 from posthouse.mail.envelope import RcptTo
 from posthouse.mail.instant import Clock
 from posthouse.mail.reply import Reply
+from posthouse.route.courier import Handover, Parcel
 from posthouse.route.exchanges import Host, SmarthostLogin, TlsRule
-from posthouse.route.relay import Handover, Parcel
 from posthouse.route.settlement import outcome_of
 from posthouse.serve import tls
 from posthouse.serve.client import Connection, connect
@@ -71,7 +71,7 @@ class _Session:
 
 
 class SmtpCourier:
-    """Keeps `posthouse.route.relay.Courier`. `trust` checks certificates where they must be right."""
+    """Keeps `posthouse.route.courier.Courier`. `trust` checks certificates where they must be right."""
 
     def __init__(self, settings: CourierSettings, clock: Clock, trust: ssl.SSLContext | None = None) -> None:
         self._settings = settings
