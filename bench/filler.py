@@ -55,7 +55,7 @@ async def _add(database: Database, config: Config, address: Address, count: int)
             for number, content in enumerate(contents, start):
                 message = replace(
                     model,
-                    blob_id=blobs.put(tx, content),
+                    blob_id=blobs.put(tx, content, model.sent_at),
                     size=content.size + len(model.prefix),
                     message_id=f"{number}.letter@src.test",
                 )

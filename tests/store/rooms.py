@@ -87,7 +87,7 @@ class Rooms:
         key = self.id()
 
         def unit(tx: Transaction) -> Added:
-            filed = replace(message, blob_id=put(tx, content))
+            filed = replace(message, blob_id=put(tx, content, message.sent_at))
             return messages.add(tx, self.account_id, mailbox_id, key, filed)
 
         return self.do(unit)

@@ -2,7 +2,8 @@
 
 A body is addressed by its SHA-256: the same octets are kept once, however often they come in, and the digest is
 checked whenever the whole is read. Within the database a row goes by a time-ordered id, so that rows are appended and
-what refers to a body is short (a random page of the digests' index is what delivery pays for it). Up to
+what refers to a body is short. The index of the digests is ordered by a number that follows from the octets, their
+Date: what comes in now lands at its end, where the digest alone would cost each delivery a random page. Up to
 `INLINE_LIMIT` octets it is a row, written in the acceptance transaction itself; a larger one is a file,
 `blobs/ab/cdef….ID`, complete and synced before that transaction begins. One blob serves all recipients.
 
@@ -41,11 +42,12 @@ _SWEEP_FOLDERS = 16  # folders looked through at a time
 _FOLDERS = 256
 _VERIFIED_LIMIT = 4096  # files whose digest is not checked again by this process
 
-_PUT = "INSERT INTO blobs (blob_id, digest, size, octets) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+_PUT = "INSERT INTO blobs (blob_id, dated, digest, size, octets) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"
 _FIND = "SELECT digest, size, octets FROM blobs WHERE blob_id = $1"
 _FIND_PART = "SELECT digest, size, octets IS NULL, SUBSTR(octets, $2, $3) FROM blobs WHERE blob_id = $1"
 _KIND = "SELECT digest, octets IS NULL FROM blobs WHERE blob_id = $1"
-_FIND_DIGEST = "SELECT blob_id FROM blobs WHERE digest = $1"
+_SAME = "SELECT blob_id, COALESCE(octets <> $3, FALSE) FROM blobs WHERE dated = $1 AND digest = $2"
+_MEND = "UPDATE blobs SET octets = $2 WHERE blob_id = $1"
 _EXISTS = "SELECT 1 FROM blobs WHERE blob_id = $1"
 
 _SEEN_LOOSE = "UPDATE loose_blobs SET since = $1 WHERE since IS NULL"
@@ -328,24 +330,24 @@ class Blobs:
         return self._temporary / to_text(self.ids.next(self.clock()))
 
 
-def put(tx: Transaction, content: Content) -> int:
+def put(tx: Transaction, content: Content, dated: Instant | None = None) -> int:
     """Makes the body part of the transaction, and gives the id to refer to it by; more than once is harmless.
 
     That is the id of the body that is there already where the same octets came in before. A file that is not needed
-    then is swept.
+    then is swept. `dated` is the Date that the octets themselves tell (see above): the same octets put with another
+    one are kept twice, no more.
     """
-    if tx.execute(_PUT, content.blob_id, content.digest, content.size, content.octets):
+    dated = dated or 0
+    if tx.execute(_PUT, content.blob_id, dated, content.digest, content.size, content.octets):
         return content.blob_id
-    blob_id = find(tx, content.digest)
-    if blob_id is None:
+    row = tx.one(_SAME, dated, content.digest, content.octets)
+    if row is None:
         raise StoreFault(Fault.BROKEN, f"blob {to_text(content.blob_id)} stands for other octets")
+    blob_id: int = row[0]
+    if row[1]:
+        # The copy that was there has been damaged; what is referred to now has to be what came in.
+        tx.execute(_MEND, blob_id, content.octets)
     return blob_id
-
-
-def find(tx: Transaction, digest: bytes) -> int | None:
-    """The id of the body with that SHA-256 (32 octets)."""
-    row = tx.one(_FIND_DIGEST, digest)
-    return None if row is None else int(row[0])
 
 
 def checked(octets: bytes, digest: bytes, blob_id: int) -> bytes:

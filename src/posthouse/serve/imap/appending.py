@@ -75,7 +75,7 @@ async def _file(session: Session, command: commands.Append, content: Content) ->
 
     def unit(tx: Transaction) -> Added:
         mailbox_id = _target(tx, account_id, command)
-        blob_id = blobs.put(tx, content)
+        blob_id = blobs.put(tx, content, message.sent_at)
         flags = int(command.flags)
         if command.keywords:
             flags |= keywords.claim(tx, account_id, command.keywords)

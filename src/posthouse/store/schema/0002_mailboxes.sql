@@ -2,12 +2,14 @@
 -- the body is a file.
 CREATE TABLE blobs (
     blob_id BIGINT NOT NULL PRIMARY KEY, -- sqlite: blob_id INTEGER PRIMARY KEY,
+    dated BIGINT NOT NULL,
     digest BYTEA NOT NULL,
     size BIGINT NOT NULL,
     octets BYTEA
 );
 
-CREATE UNIQUE INDEX blobs_by_digest ON blobs (digest);
+-- The Date that the octets tell comes first only so that new bodies land side by side.
+CREATE UNIQUE INDEX blobs_by_digest ON blobs (dated, digest);
 
 -- Bodies that lost a reference and may have none left; `since` is when the sweep first saw them here.
 CREATE TABLE loose_blobs (
