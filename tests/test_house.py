@@ -4,21 +4,24 @@ import asyncio
 import smtplib
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
 from posthouse.config import Config, ConfigError, Dns, Endpoint, Limits, Listen, Log, Relay, Tls
-from posthouse.house import House, Standing, plan
+from posthouse.house import JOURNEYS_KEPT, House, Standing, plan
 from posthouse.mail.address import Address
+from posthouse.mail.instant import DAY
 from posthouse.route.exchanges import TlsRule
 from posthouse.serve.listener import ListenError, open_sockets
 from posthouse.serve.log import silent
 from posthouse.serve.supervisor import ServeError
 from posthouse.serve.tls import TlsError
-from posthouse.store import credentials, directory, queue
+from posthouse.store import credentials, directory, journeys, queue
 from posthouse.store.database import Fault, StoreFault, Transaction
+from posthouse.store.ids import Ids
 from serve.loops import on_both_loops, run
 
 T = TypeVar("T")
@@ -272,5 +275,21 @@ def test_a_letter_goes_through_the_whole_house(tmp_path: Path) -> None:
             await asyncio.to_thread(send)
             value = house.metrics.registry.get_sample_value
             assert value("posthouse_messages_accepted_total", {"service": "smtp"}) == 1
+
+    run(main())
+
+
+def test_old_journeys_are_forgotten_while_the_house_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posthouse.house.SWEEP_SECONDS", 0.01)
+
+    async def main() -> None:
+        async with House(settings(tmp_path), log=silent()) as house:
+            now = house.clock()
+            old, young = [Ids(9).next(now - JOURNEYS_KEPT + days * DAY) for days in (-1, 1)]
+            for journey_id in (old, young):
+                await house.database.write(partial(journeys.begin, journey_id=journey_id, message_id="", stamps=()))
+            async with asyncio.timeout(10):
+                while await house.database.read(journeys.recent) != [young]:
+                    await asyncio.sleep(0.01)
 
     run(main())

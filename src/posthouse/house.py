@@ -14,6 +14,7 @@ import resource
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from socket import socket
@@ -24,7 +25,7 @@ import msgspec
 
 from posthouse.config import Config, ConfigError, Endpoint, load, read_credentials
 from posthouse.mail.delivery import Schedule
-from posthouse.mail.instant import Clock, Instant
+from posthouse.mail.instant import DAY, Clock, Instant
 from posthouse.route.acceptance import Acceptance
 from posthouse.route.desk import MailDesk
 from posthouse.route.exchanges import Exchanges, RoutingSettings, SmarthostLogin, StaticRoute, TlsRule
@@ -40,7 +41,7 @@ from posthouse.serve.recorder import Recorder
 from posthouse.serve.relay import CourierSettings, SmtpCourier
 from posthouse.serve.resolver import Resolver
 from posthouse.serve.supervisor import Occupancy, Plan, Supervisor
-from posthouse.store import queue
+from posthouse.store import journeys, queue
 from posthouse.store.blobs import Blobs
 from posthouse.store.database import StoreFault
 from posthouse.store.hints import Hints
@@ -51,6 +52,7 @@ from posthouse.web.status import Service, Status
 from posthouse.wire.smtp.client import ClientSettings
 
 SWEEP_SECONDS = 300.0
+JOURNEYS_KEPT = 90 * DAY  # beyond the time a message waits in the queue
 HEALTH_SECONDS = 5.0  # for a commit of nothing
 SETTLE_SECONDS = 15.0  # for the relay to put down what it knows, after the grace
 LONGEST_REST = 60.0  # before work that failed is begun again
@@ -266,7 +268,9 @@ class House:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS * (0.75 + random.random() / 2))
-            await self.blobs.sweep(self.clock())
+            now = self.clock()
+            await self.blobs.sweep(now)
+            await self.database.write(partial(journeys.sweep, before=now - JOURNEYS_KEPT))
 
     async def _counts(self) -> None:
         """Numbers that are read rather than counted, and the snapshot for the other processes."""
