@@ -347,6 +347,22 @@ def test_a_failed_commit_is_never_250(
     in_office(tmp_path, work)
 
 
+def test_a_large_message_that_has_no_room_does_not_stay_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(office: Office) -> None:
+        async def failing(unit: object, *, octets: int = 0) -> object:
+            raise StoreFault(Fault.FULL, "as told")
+
+        monkeypatch.setattr(office.db, "write", failing)
+        large = LETTER + b"x" * 300_000 + b"\r\n"
+        assert codes(await office.receive("carol@far.test", ["alice@posthouse.test"], large))[-1] == (452, "4.3.1")
+        monkeypatch.undo()
+        assert [path for path in tmp_path.joinpath("blobs").rglob("*") if path.is_file()] == []
+
+    in_office(tmp_path, work)
+
+
 def test_an_account_removed_meanwhile_makes_the_client_ask_again(tmp_path: Path) -> None:
     async def work(office: Office) -> None:
         class Removing(Reception):

@@ -1,7 +1,9 @@
 """Bodies: spooled, durable, checked, swept, never lost."""
 
+import asyncio
 import hashlib
 import os
+import threading
 from collections import deque
 from pathlib import Path
 
@@ -202,6 +204,49 @@ def test_no_room_for_a_large_body_is_a_fault_that_heals(rooms: Rooms) -> None:
         spool.discard()
     assert files(rooms) == []
     assert rooms.content(bytes(LARGE)).path is not None
+
+
+def test_a_large_body_leaves_the_reserve_free(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Disk:
+        f_frsize, f_blocks, f_bavail = 4096, 1 << 30, 1000
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstatvfs", lambda descriptor: Disk)
+        spool = rooms.blobs.spool()
+        with pytest.raises(StoreFault) as caught:
+            spool.write(bytes(LARGE))
+        assert caught.value.full
+        spool.discard()
+    assert files(rooms) == []
+
+
+def test_a_file_is_not_closed_under_the_thread_that_completes_it(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number that is free again may be anybody's file or socket a moment later."""
+    begun, go_on = threading.Event(), threading.Event()
+    sync = os.fsync
+
+    def slow(descriptor: int) -> None:
+        begun.set()
+        go_on.wait(10)
+        sync(descriptor)
+
+    async def cancelled() -> None:
+        spool = rooms.blobs.spool()
+        spool.write(bytes(LARGE))
+        finishing = asyncio.create_task(spool.finish())
+        await asyncio.to_thread(begun.wait, 10)
+        finishing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await finishing
+        spool.discard()
+        go_on.set()
+        while not [path for path in files(rooms) if path.parent.name != "tmp"]:
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    rooms.run(asyncio.wait_for(cancelled(), 20))
 
 
 def test_after_a_failed_fsync_no_large_body_is_taken(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,10 @@ class Acceptance:
             await self.blobs.discard(letter.content)
             return refusal.reply
         except StoreFault as fault:
-            # The commit may have happened after all: the content stays, and is swept if nothing came to refer to it.
+            if fault.full:
+                # Nothing was written, and a file that waits to be swept would fill the disk all the more.
+                await self.blobs.discard(letter.content)
+            # Else the commit may have happened after all: the content stays, and is swept if nothing refers to it.
             return store_reply(fault)
         self.announce(receipt.topics)
         self._observer.happened("accepted", to_text(letter.journey_id), receipt.stamps)

@@ -27,7 +27,7 @@ from pathlib import Path
 from time import monotonic
 
 from posthouse.mail.instant import HOUR, SECOND, Clock, Instant
-from posthouse.store.database import Database, Fault, StoreFault, Transaction
+from posthouse.store.database import Database, Fault, StoreFault, Transaction, kept_free
 from posthouse.store.ids import Ids, from_text, to_text
 
 INLINE_LIMIT = 256 * 1024
@@ -120,7 +120,7 @@ class Content:
 class Spool:
     """A body on its way in. Either `finish` or `discard` it."""
 
-    __slots__ = ("_blobs", "_descriptor", "_digest", "_octets", "_path", "size")
+    __slots__ = ("_blobs", "_completing", "_descriptor", "_digest", "_octets", "_path", "size")
 
     def __init__(self, blobs: "Blobs") -> None:
         self._blobs = blobs
@@ -128,6 +128,7 @@ class Spool:
         self._digest = sha256()
         self._descriptor: int | None = None
         self._path: Path | None = None
+        self._completing = False
         self.size = 0
         """Octets written so far."""
 
@@ -152,16 +153,23 @@ class Spool:
         path = blobs.path(blob_id, digest)
         if blobs.stopped is not None:
             raise blobs.stopped.again()
+        self._completing = True
         try:
             await asyncio.to_thread(self._complete, path)
         except StoreFault as fault:
+            self._completing = False
             if fault.broken:
                 blobs.stopped = fault
             raise
+        self._completing = False
         return Content(blob_id, digest, self.size, None, path)
 
     def discard(self) -> None:
         """Forgets it all; harmless after `finish`, which it does not undo."""
+        if self._completing:
+            # Whoever waited for `finish` was cancelled; its thread still works with the file, which must not be closed
+            # under it. What it leaves is swept.
+            return
         self._octets = bytearray()
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -176,6 +184,9 @@ class Spool:
                 self._path = self._blobs.temporary()
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 self._descriptor = os.open(self._path, flags, 0o600)
+            disk = os.fstatvfs(self._descriptor)
+            if disk.f_bavail * disk.f_frsize - len(self._octets) < kept_free(disk):
+                raise StoreFault(Fault.FULL, "the disk has hardly any room left for a body")
             view = memoryview(self._octets)
             written = 0
             while written < len(view):

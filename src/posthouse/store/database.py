@@ -9,6 +9,7 @@ of integers or strings, `RETURNING`, `ON CONFLICT`. Times are BIGINT microsecond
 The database's own clock and sequences are never used.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
@@ -76,6 +77,15 @@ class Database(Protocol):
     async def close(self) -> None:
         """Finishes what waits, then closes. Later calls raise `StoreFault`."""
         ...
+
+
+RESERVE = 16 * 1024 * 1024
+"""Octets that mail leaves free on the disk (but never more than a twentieth of it)."""
+
+
+def kept_free(disk: os.statvfs_result, reserve: int = RESERVE) -> int:
+    """How many octets of `disk` mail leaves free, so that deleting and administration go on when it is full."""
+    return min(reserve, disk.f_blocks * disk.f_frsize // 20)
 
 
 class Fault(StrEnum):

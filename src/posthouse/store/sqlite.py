@@ -36,7 +36,7 @@ from posthouse.store.connection import (
     fault_of,
     within,
 )
-from posthouse.store.database import Fault, StoreFault, Transaction
+from posthouse.store.database import RESERVE, Fault, StoreFault, Transaction
 from posthouse.store.migrations import migrate
 from posthouse.store.writer import Job, Writer
 
@@ -44,8 +44,6 @@ T = TypeVar("T")
 
 WAITING_LIMIT = 20_000
 """When more units wait to be written, further ones are turned away as BUSY."""
-RESERVE = 16 * 1024 * 1024
-"""Octets that mail leaves free on the disk (but never more than a twentieth of it)."""
 
 
 class SqliteDatabase:

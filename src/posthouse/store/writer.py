@@ -20,7 +20,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from posthouse.store.connection import BUSY_MS, WRITER_CACHE, SqliteTransaction, connect, fault_of, roll_back
-from posthouse.store.database import Fault, StoreFault, Transaction
+from posthouse.store.database import Fault, StoreFault, Transaction, kept_free
 
 BATCH_UNITS = 64
 """Most units in one commit."""
@@ -42,7 +42,6 @@ _UNIT_OCTETS = 8 * 1024
 _CHECKPOINT_CACHE = 256
 _CHECKPOINT_PASSES = 3
 _CHECKPOINT_REST = 256  # pages that the writer may copy itself without keeping anybody waiting
-_RESERVE_PART = 20  # the reserve is never more than this part of the disk
 _PAGE = 4096
 
 
@@ -338,7 +337,7 @@ class Room:
     def _look(self) -> int:
         disk = os.statvfs(self._path)
         log = self._log.stat().st_size if self._log.exists() else 0
-        self._margin = min(self._reserve, disk.f_blocks * disk.f_frsize // _RESERVE_PART)
+        self._margin = kept_free(disk, self._reserve)
         return disk.f_bavail * disk.f_frsize - log - self._margin
 
 

@@ -7,7 +7,7 @@ from posthouse.route import filing
 from posthouse.serve.imap.session import Answer, Session
 from posthouse.store import blobs, keywords, mailboxes, messages
 from posthouse.store.blobs import INLINE_LIMIT, Content
-from posthouse.store.database import Transaction
+from posthouse.store.database import StoreFault, Transaction
 from posthouse.store.mailboxes import MailboxError
 from posthouse.store.messages import Added, NewMessage
 from posthouse.wire.imap import commands
@@ -24,8 +24,14 @@ async def append(session: Session, command: commands.Append) -> Answer:
     content = await _receive(session)
     try:
         added = await _file(session, command, content)
-    except BaseException:
+    except (Refusal, MailboxError):
         await session.post.blobs.discard(content)
+        raise
+    except StoreFault as fault:
+        # Of any other fault, or of a client that is gone, it is not known whether the commit happened: a body that
+        # nothing refers to is swept.
+        if fault.full:
+            await session.post.blobs.discard(content)
         raise
     return Answer("Appended", f"APPENDUID {added.uidvalidity} {added.uid}")
 
@@ -82,7 +88,7 @@ async def _file(session: Session, command: commands.Append, content: Content) ->
         letter = replace(filing.file_as(message, b"", flags), blob_id=blob_id)
         return messages.add(tx, account_id, mailbox_id, message_key, letter)
 
-    return await session.change(unit, octets=len(content.octets or b""))
+    return await session.change(unit, octets=content.size)
 
 
 def _read(content: Content, now: int) -> NewMessage:
