@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -276,7 +278,23 @@ def test_the_self_made_certificate_is_kept_until_it_no_longer_fits(tmp_path: Pat
     file.write_bytes(b"rubbish")
     with pytest.raises(TlsError, match="remove it"):
         Keyring(NAME, None, None, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [tls.SELF_MADE]
+    assert {path.name for path in tmp_path.iterdir()} == {tls.SELF_MADE, "self-made.lock"}
+
+
+def test_processes_that_begin_together_have_one_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bytes] = []
+
+    def slow(hostname: str) -> bytes:
+        made.append(make(hostname))
+        time.sleep(0.1)
+        return made[-1]
+
+    make = tls.self_made
+    monkeypatch.setattr(tls, "self_made", slow)
+    with ThreadPoolExecutor(8) as pool:
+        rings = list(pool.map(lambda _: Keyring(NAME, None, None, tmp_path), range(8)))
+    assert len(made) == 1
+    assert len({ring.end_point for ring in rings}) == 1
 
 
 def test_the_channel_binding_is_the_hash_of_the_certificate(tmp_path: Path) -> None:

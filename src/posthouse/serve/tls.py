@@ -13,6 +13,7 @@ one TLS record.
 """
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import ssl
@@ -270,23 +271,37 @@ def _examine(path: Path) -> tuple[bytes | None, datetime]:
 
 
 def _provide_self_made(path: Path, hostname: str) -> None:
-    """Keep the self-made certificate unless it is missing, for another name, or about to end."""
+    """See that the self-made certificate is there; of several processes that begin together, one makes it."""
+    try:
+        lock = os.open(path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise TlsError(f"{path}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _still_fits(path, hostname):
+            _replace(path, self_made(hostname))
+    finally:
+        os.close(lock)
+
+
+def _still_fits(path: Path, hostname: str) -> bool:
+    """False where it is missing, for another name, or about to end."""
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except FileNotFoundError:
-        pass
+        return False
     except (OSError, ValueError) as error:
         raise TlsError(f"{path}: {error}; remove it, and a new one is made") from None
-    else:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        ends = certificate.not_valid_after_utc
-        if hostname in names.get_values_for_type(x509.DNSName) and ends > datetime.now(UTC) + timedelta(_RENEW_DAYS):
-            return
-    octets = self_made(hostname)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    ends = certificate.not_valid_after_utc
+    return hostname in names.get_values_for_type(x509.DNSName) and ends > datetime.now(UTC) + timedelta(_RENEW_DAYS)
+
+
+def _replace(path: Path, octets: bytes) -> None:
+    """Whole or not at all, and readable by nobody else: it holds a private key."""
+    fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(octets)
         file.flush()
         os.fsync(file.fileno())
