@@ -35,14 +35,17 @@ servers = ["127.0.0.1:9"]
 class ServerProcess:
     """Started by `with`; killed at its end where it still runs."""
 
-    def __init__(self, folder: Path, more: str = "", **environ: str) -> None:
+    def __init__(self, folder: Path, more: str = "", descriptors: int = 0, **environ: str) -> None:
         self.folder = folder
         self.settings = folder / "posthouse.toml"
         self.settings.write_text(SETTINGS + more)
         self.lines: list[dict[str, Any]] = []
         self._grown = threading.Condition()
+        command = [PROGRAM, "serve", "--config", str(self.settings)]
+        if descriptors:
+            command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
         self.process = subprocess.Popen(
-            [PROGRAM, "serve", "--config", str(self.settings)],
+            command,
             stderr=subprocess.PIPE, env={**os.environ, **environ}, text=True,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read)

@@ -230,6 +230,42 @@ def test_a_notifier_without_systemd_is_silent() -> None:
     assert Notifier({"WATCHDOG_USEC": "rubbish"}).watchdog_seconds is None
 
 
+def test_a_flood_beyond_the_descriptors_is_waited_out_without_spinning(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, descriptors=256) as server:
+        place = ("127.0.0.1", server.port("smtp"))
+        metrics = f"http://127.0.0.1:{server.port('http')}/metrics"
+        flood = [
+            socket.create_connection(place, 20, source_address=(f"127.0.{number // 8 + 1}.1", 0))
+            for number in range(300)
+        ]
+        try:
+            # Three quarters of the descriptors are for them, the rest stays in the backlog unanswered.
+            for client in flood[1:192]:
+                assert client.recv(3) == b"220"
+            flood[250].settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                flood[250].recv(3)
+            # Who is inside is served as ever: for a large message files are opened.
+            server.run("domain", "add", "example.org")
+            server.run("account", "add", "you@example.org", "--password-stdin", stdin="a long password\n")
+            inside = smtplib.SMTP()
+            inside.sock, inside.file = flood[0], flood[0].makefile("rb")
+            inside.getreply()
+            assert inside.sendmail("a@far.test", ["you@example.org"], LETTER + b"x" * 70 + b"\r\n" * 200_000) == {}
+            inside.file.close()
+            for client in flood[:150]:
+                client.close()
+            flood[250].settimeout(20)
+            assert flood[250].recv(3) == b"220"
+        finally:
+            for client in flood:
+                client.close()
+        text = urllib.request.urlopen(metrics, timeout=20).read().decode()
+        rests = [line for line in text.splitlines() if "why=\"exhausted\"" in line and "refused_total" in line]
+        assert 0 < sum(float(line.split()[-1]) for line in rests) < 300
+        assert server.stop() == 0
+
+
 # --- several processes ------------------------------------------------------------------------------
 
 
