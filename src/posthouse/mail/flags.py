@@ -16,6 +16,6 @@ class Flag(IntFlag):
     DRAFT = 16
 
 
-# RFC 3501 §2.3.2 sets no bound; ours keeps a row of 20,000 rewritable at once.
-MAX_KEYWORDS = 64
+# RFC 3501 §2.3.2 sets no bound; ours is what fits beside the system flags into one integer of 63 bits.
+MAX_KEYWORDS = 58
 MAX_KEYWORD_LENGTH = 100
