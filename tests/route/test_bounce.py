@@ -28,7 +28,7 @@ ALICE = Address.parse("alice@posthouse.test")
 CAROL = Address.parse("carol@far.test")
 HEADER = b"Received: from x by y\r\nFrom: alice@posthouse.test\r\nSubject: Lunch\r\nMessage-ID: <1@posthouse.test>\r\n"
 OCTETS = HEADER + b"\r\nAt noon?\r\n"
-REFUSED = Reply(550, "5.1.1", "No such user")
+REFUSED = Reply.parse(["550 5.1.1 No such user"])
 
 
 def original(octets: bytes = OCTETS, size: int | None = None, **envelope: object) -> Original:
@@ -165,10 +165,16 @@ def test_a_delay_says_until_when_and_quotes_the_header_only() -> None:
 
 
 def test_an_expired_recipient_has_its_own_status() -> None:
-    _, story, groups, _ = parts(write(notice(reply=Reply(451, "4.4.1", "No answer"), expired=True)))
+    _, story, groups, _ = parts(write(notice(reply=Reply.parse(["451 4.7.1 Later"]), expired=True)))
     assert (groups[1]["Action"], groups[1]["Status"]) == ("failed", "5.4.7")
-    assert groups[1]["Diagnostic-Code"] == "smtp; 451 4.4.1 No answer"
+    assert groups[1]["Diagnostic-Code"] == "smtp; 451 4.7.1 Later"
     assert "until the time for it ran out" in story
+
+
+def test_only_what_the_other_server_said_is_called_its_diagnosis() -> None:
+    _, _, groups, _ = parts(write(notice(reply=Reply(554, "5.6.3", "The server does not offer 8BITMIME"))))
+    assert groups[1]["Remote-MTA"] == "dns; mx.far.test"
+    assert groups[1]["Diagnostic-Code"] == "x-posthouse; 554 5.6.3 The server does not offer 8BITMIME"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """An SMTP reply: a code, an enhanced code and words (RFC 5321 §4.2, RFC 3463)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 
@@ -8,12 +8,14 @@ from typing import Self
 class Reply:
     """One reply; `text` may hold several lines, joined by `\\n`, and is what a person reads.
 
-    `enhanced` is `"2.1.5"` or empty (the greeting, EHLO and 3xx carry none, RFC 2034 §4).
+    `enhanced` is `"2.1.5"` or empty (the greeting, EHLO and 3xx carry none, RFC 2034 §4). `heard`: a remote server
+    said it; else the words are ours, also where they tell of a remote server (that it cannot be reached, say).
     """
 
     code: int
     enhanced: str
     text: str
+    heard: bool = field(default=False, compare=False)
 
     @property
     def is_positive(self) -> bool:
@@ -45,7 +47,7 @@ class Reply:
 
     @classmethod
     def parse(cls, lines: list[str]) -> Self:
-        """From the lines of a remote server without CRLF, all with the same code.
+        """From the lines of a remote server without CRLF, all with the same code; `heard`.
 
         Raises ValueError when a line is not `NNN`, `NNN text` or `NNN-text`, or when codes differ.
         """
@@ -61,7 +63,7 @@ class Reply:
                 enhanced = enhanced or head
                 text = rest
             words.append(text)
-        return cls(code, enhanced, "\n".join(words))
+        return cls(code, enhanced, "\n".join(words), heard=True)
 
     def __str__(self) -> str:
         words = self.text.replace("\n", " ")

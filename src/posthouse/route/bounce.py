@@ -245,6 +245,8 @@ def _status(original: Original, notices: Sequence[Notice], hostname: str, utf8: 
         ]
         if notice.host:
             lines.append(f"Remote-MTA: dns; {notice.host}")
+        # RFC 3464 §2.3.6: "smtp" is for what the remote server said, not for what we say about it.
+        if notice.reply.heard:
             lines.append(f"Diagnostic-Code: smtp; {_cut(str(notice.reply), _REPLY_CHARACTERS)}")
         elif notice.action in (Action.FAILED, Action.DELAYED):
             lines.append(f"Diagnostic-Code: x-posthouse; {_cut(str(notice.reply), _REPLY_CHARACTERS)}")

@@ -124,7 +124,7 @@ class Passage:
         """The last host's refusal once more, without having asked."""
         last = self._down[(host.name, host.port)][1]
         words = f"{last.reply.text} (a moment ago, not tried again yet)"
-        again = replace(last, at=self._clock(), reply=replace(last.reply, text=words))
+        again = replace(last, at=self._clock(), reply=replace(last.reply, text=words, heard=False))
         tried.attempts.update(dict.fromkeys(range(len(deliveries)), again))
 
 

@@ -1,5 +1,6 @@
 """One transaction as the client sees it: the commands it takes, and what each recipient ends up with."""
 
+from dataclasses import replace
 from enum import Enum, auto
 
 from posthouse.mail.envelope import Body, Envelope, Notify, RcptTo
@@ -67,7 +68,7 @@ class Transaction:
             return reply
         # RFC 5321 §4.5.3.1.10: 552 for too many recipients means "later", as 452 does.
         if reply.code == 552 and reply.enhanced in ("", "5.5.3"):
-            reply = Reply(452, "4.5.3", reply.text)
+            reply = replace(reply, code=452, enhanced="4.5.3")
         self.replies[index] = reply
         return reply
 
