@@ -103,12 +103,13 @@ def test_an_account_gets_a_password_made_here_typed_or_piped(server: Server) -> 
 
 
 def test_accounts_are_listed_with_what_they_hold(server: Server) -> None:
-    server.good("account", "add", "ann@example.org", "--name", "Ann \x1b[31m", "--quota", "5GiB", "--generate")
+    assert "control characters" in server.refused("account", "add", "ann@example.org", "--name", "Ann \x1b[31m")
+    server.good("account", "add", "ann@example.org", "--name", "Ann B", "--quota", "5GiB", "--generate")
     found = server.good("account", "list", "--json").json["accounts"]
     assert [account["address"] for account in found] == ["ann@example.org", YOU]
     assert found[0]["quota"] == 5 * 2**30
     listed = server.good("account", "list").out
-    assert "\x1b" not in listed
+    assert "Ann B" in listed
     assert "5.4 GB" in listed
 
 
@@ -205,13 +206,13 @@ def test_dropping_is_all_or_nothing(server: Server) -> None:
 
 def test_a_message_goes_to_all_or_to_none(server: Server) -> None:
     error = server("send", "--from", YOU, "--to", YOU, "--to", "nobody@example.org", stdin=b"x")
-    assert error.code == 67
+    assert error.code == 1
     assert "<nobody@example.org>: 550 5.1.1" in error.err
     assert server.good("trace", "--list").out == ""
 
 
 def test_only_what_belongs_to_an_account_is_written(server: Server) -> None:
-    assert server("send", "--from", "ann@elsewhere.example", "--to", YOU, stdin=b"x").code == 77
+    assert server("send", "--from", "ann@elsewhere.example", "--to", YOU, stdin=b"x").code == 1
     server.good("alias", "add", "info@example.org", YOU)
     server.good("send", "--from", "info@example.org", "--to", YOU, stdin=b"x")
 

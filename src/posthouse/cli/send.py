@@ -97,13 +97,17 @@ def send_command(
     envelope = Envelope(
         author.address, tuple(RcptTo(address) for address in dict.fromkeys(rcpts)), Body.SEVEN_BIT, utf8
     )
-    if server is not None:
-        from posthouse.cli.submission import Place, submit
+    try:
+        if server is not None:
+            from posthouse.cli.submission import Place, submit
 
-        name = login or str(author.address)
-        receipt = submit(Place.parse(server), ca, name, _password(name), envelope, octets)
-    else:
-        receipt = work(config_path, lambda office: _post(office, envelope, octets))
+            name = login or str(author.address)
+            receipt = submit(Place.parse(server), ca, name, _password(name), envelope, octets)
+        else:
+            receipt = work(config_path, lambda office: _post(office, envelope, octets))
+    except Complaint as trouble:
+        # The codes of sysexits.h are for sendmail's callers; here an error is 1, as with every other command.
+        raise Complaint(str(trouble)) from None
     _report(receipt, server is None, config_path, as_json)
 
 
