@@ -39,7 +39,8 @@ def test_no_text_can_add_a_line(text: str) -> None:
 def test_a_remote_reply_is_read(lines: list[str], reply: Reply) -> None:
     found = Reply.parse(lines)
     assert found == reply
-    assert found.heard and not reply.heard
+    assert found.heard
+    assert not reply.heard
 
 
 @pytest.mark.parametrize(
