@@ -109,6 +109,19 @@ def test_postmaster_is_always_taken(tmp_path: Path) -> None:
     in_office(tmp_path, work)
 
 
+def test_our_notices_can_be_answered(tmp_path: Path) -> None:
+    async def work(office: Office) -> None:
+        writer = "Postmaster@mx.posthouse.test"
+        replies = await office.receive("carol@far.test", [writer, "somebody@mx.posthouse.test"])
+        assert codes(replies)[1:] == [TAKEN, (550, "5.7.1"), (250, "2.0.0")]
+        answer = b"From: bob@posthouse.test\r\n\r\nHi\r\n"
+        assert (await office.submit("bob@posthouse.test", [writer], answer))[-1].code == 250
+        assert len(await office.mailbox("alice@posthouse.test")) == 2
+        assert await office.queued() == []
+
+    in_office(tmp_path, work)
+
+
 def test_one_account_gets_one_copy_and_all_ways_are_recorded(tmp_path: Path) -> None:
     async def work(office: Office) -> None:
         await office.alias("info@posthouse.test", "alice@posthouse.test")

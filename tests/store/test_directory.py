@@ -158,6 +158,15 @@ def test_the_bare_postmaster_is_that_of_the_first_domain(town: Rooms) -> None:
     assert names(found) == (["Bob@posthouse.test"], [])
 
 
+def test_the_postmaster_of_our_own_name_is_that_of_the_first_domain(town: Rooms) -> None:
+    def ask(address: str) -> directory.Resolution:
+        return town.see(lambda tx: directory.resolve(tx, Address.parse(address), hostname="mx.posthouse.test"))
+
+    assert names(ask("PostMaster@mx.posthouse.test")) == (["Bob@posthouse.test"], [])
+    assert ask("bob@mx.posthouse.test") == NotOurs()
+    assert ask("postmaster@mx.far.test") == NotOurs()
+
+
 def test_without_domains_nobody_is_postmaster(rooms: Rooms) -> None:
     assert isinstance(rooms.see(lambda tx: directory.resolve(tx, Address("postmaster", ""))), Unknown)
 

@@ -222,7 +222,7 @@ class Acceptance:
     def _distribute(self, tx: Transaction, letter: Letter) -> _Ways:
         ways = _Ways({}, {}, set(), False, [], [])
         for rcpt in letter.envelope.rcpt_to:
-            resolution = directory.resolve(tx, rcpt.address, size=letter.content.size)
+            resolution = directory.resolve(tx, rcpt.address, size=letter.content.size, hostname=self.hostname)
             if isinstance(resolution, Full) and letter.envelope.mail_from is None and letter.relays:
                 resolution = _although_full(tx, resolution)
             facts: dict[str, Fact] = {"address": str(rcpt.address), "reply": str(TAKEN)}

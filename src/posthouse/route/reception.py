@@ -89,7 +89,7 @@ class Reception:
             return TAKEN
         try:
             resolution, lasting = await self._acceptance.db.read(
-                partial(_look_up, address, envelope.size or 0), quick=True
+                partial(_look_up, address, envelope.size or 0, self._acceptance.hostname), quick=True
             )
         except StoreFault as fault:
             return store_reply(fault)
@@ -134,10 +134,11 @@ class Reception:
         )
 
 
-def _look_up(address: Address, size: int, tx: Transaction) -> tuple[Resolution, bool]:
+def _look_up(address: Address, size: int, hostname: str, tx: Transaction) -> tuple[Resolution, bool]:
     """Where the address leads, and whether that will be so for a moment: no account of it has a quota to fill."""
-    resolution = resolve(tx, address, size=size)
-    lasting = isinstance(resolution, Local) and isinstance(resolve(tx, address, size=_ENORMOUS), Local)
+    resolution = resolve(tx, address, size=size, hostname=hostname)
+    enormous = resolve(tx, address, size=_ENORMOUS, hostname=hostname) if isinstance(resolution, Local) else None
+    lasting = isinstance(enormous, Local)
     return resolution, lasting
 
 

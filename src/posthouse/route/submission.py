@@ -83,7 +83,10 @@ class Submission:
             return _LOGIN_FIRST
         try:
             resolution = await self._acceptance.db.read(
-                lambda tx: resolve(tx, rcpt.address, size=envelope.size or 0), quick=True
+                lambda tx: resolve(
+                    tx, rcpt.address, size=envelope.size or 0, hostname=self._acceptance.hostname
+                ),
+                quick=True,
             )
         except StoreFault as fault:
             return store_reply(fault)

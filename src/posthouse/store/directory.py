@@ -150,10 +150,13 @@ _KEYS = (
 _LAST = "\U0010ffff"
 
 
-def resolve(tx: Transaction, address: Address, *, size: int = 0, separator: str = SEPARATOR) -> Resolution:
+def resolve(
+    tx: Transaction, address: Address, *, size: int = 0, separator: str = SEPARATOR, hostname: str = ""
+) -> Resolution:
     """Where mail for `address` goes; `size` in octets is what is about to be added. At most 20 levels, 1,000 targets.
 
-    `Address("postmaster", "")` (the bare postmaster of RFC 5321 §4.1.1.3) stands for the first domain's postmaster.
+    `Address("postmaster", "")` (the bare postmaster of RFC 5321 §4.1.1.3) stands for the first domain's postmaster;
+    so does postmaster of `hostname`, our own name, in which our notices are written, where that is no local domain.
     `postmaster` and `abuse` of a local domain without account or alias lead to the first account (RFC 5321 §4.5.1).
     """
     if not address.domain:
@@ -169,6 +172,8 @@ def resolve(tx: Transaction, address: Address, *, size: int = 0, separator: str 
         return Full(account.address)
     walk = _Walk(tx, separator, size)
     if not walk.visit(address, 0):
+        if hostname and address.domain == hostname and address.key == "postmaster":
+            return resolve(tx, Address(address.local_part, ""), size=size, separator=separator)
         return NotOurs()
     if walk.full is not None:
         return Full(walk.full)
