@@ -672,6 +672,14 @@ def test_commands_that_the_engine_answers_itself(line: bytes, code: bytes) -> No
     assert dialogue.kinds == [Hello]
 
 
+def test_help_names_the_commands_that_are_to_be_had_here_and_now() -> None:
+    dialogue = start()
+    dialogue.say(HELLO)
+    before = dialogue.say(b"HELP\r\n")
+    assert b" VRFY" in before
+    assert b"AUTH" not in before
+
+
 def test_quit_says_goodbye_and_reads_no_more() -> None:
     dialogue = talk(HELLO + b"QUIT\r\nNOOP\r\n")
     assert dialogue.codes == [250, 221]

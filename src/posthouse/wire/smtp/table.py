@@ -41,7 +41,8 @@ class Verb:
 
 
 def _help(session: Session, argument: str) -> ServerEvent | None:
-    session.say(Reply(214, "2.0.0", "Commands: " + " ".join(VERBS) + "\nSee RFC 5321"))
+    names = [row.name for row in VERBS.values() if row.extension is None or row.extension.hindrance(session) is None]
+    session.say(Reply(214, "2.0.0", "Commands: " + " ".join(names) + "\nSee RFC 5321"))
     return None
 
 
