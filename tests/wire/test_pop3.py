@@ -212,6 +212,13 @@ def test_bad_commands_are_answered_and_the_session_goes_on(line: bytes) -> None:
     assert talk(engine, b"NOOP\r\n") == b"+OK\r\n"
 
 
+def test_what_a_command_takes_is_said_in_plain_words() -> None:
+    engine = logged_in()
+    assert talk(engine, b"NOOP now\r\n") == b"-ERR NOOP takes no arguments\r\n"
+    assert talk(engine, b"RETR\r\n") == b"-ERR RETR takes 1 argument\r\n"
+    assert talk(engine, b"TOP 1\r\n") == b"-ERR TOP takes 2 arguments\r\n"
+
+
 def test_a_long_line_is_passed_over() -> None:
     engine = logged_in()
     assert talk(engine, b"X" * (3 * LINE) + b"\r\n").startswith(b"-ERR")

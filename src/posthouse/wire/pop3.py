@@ -246,7 +246,8 @@ def _event(engine: ServerEngine, octets: bytes) -> Event | None:
     # A password may hold spaces: one argument is all there is (RFC 1939 §7).
     words = [rest] if row.most == 1 and rest else rest.split(" ") if rest else []
     if not row.least <= len(words) <= row.most:
-        raise _Refused(f"{verb} takes {row.least} to {row.most} arguments")
+        number = str(row.least) if row.least == row.most else f"{row.least} to {row.most}"
+        raise _Refused(f"{verb} takes {number if row.most else 'no'} argument{'s' if row.most != 1 else ''}")
     return row.handler(engine, words)
 
 
