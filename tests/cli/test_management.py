@@ -204,6 +204,15 @@ def test_dropping_is_all_or_nothing(server: Server) -> None:
     assert len(server.good("queue", "list", "--json").json["messages"]) == 1
 
 
+def test_a_line_of_the_list_names_a_few_recipients(server: Server) -> None:
+    to = [option for number in range(9) for option in ("--to", f"r{number}@elsewhere.example")]
+    server.good("send", "--from", YOU, *to, stdin=b"x")
+    listed = server.good("trace", "--list").out
+    assert "<r0@elsewhere.example>, <r1@elsewhere.example>, <r2@elsewhere.example>, 6 more" in listed
+    assert "9 waiting" in listed
+    assert "r3@" not in listed
+
+
 def test_a_message_goes_to_all_or_to_none(server: Server) -> None:
     error = server("send", "--from", YOU, "--to", YOU, "--to", "nobody@example.org", stdin=b"x")
     assert error.code == 1

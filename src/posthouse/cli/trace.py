@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ STANDS = {
 }
 
 LISTED = 20
+# How many recipients a line of the list names.
+NAMED = 3
 
 
 @click.command("trace")
@@ -119,10 +122,13 @@ def _summary(journey: Journey) -> tuple[str, str, str, str, str]:
             for address in named if isinstance(named, list) else [str(named)]:
                 stands[address] = STANDS[stamp.step]
     counts = Counter(stands.values())
+    shown = [f"<{address}>" for address in islice(stands, NAMED)]
+    if len(stands) > NAMED:
+        shown.append(f"{len(stands) - NAMED} more")
     first = journey.stamps[0].at if journey.stamps else ids.instant(journey.journey_id)
     return (
         ids.to_text(journey.journey_id), rfc3339(first), f"<{mail_from}>",
-        ", ".join(f"<{address}>" for address in stands), ", ".join(f"{count} {how}" for how, count in counts.items()),
+        ", ".join(shown), ", ".join(f"{count} {how}" for how, count in counts.items()),
     )
 
 
