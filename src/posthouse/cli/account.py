@@ -59,7 +59,7 @@ def _ask(question: str) -> str:
 
 @click.group("account", no_args_is_help=True)
 def account_command() -> None:
-    """Who logs in and has mailboxes. An account's address also receives as address+anything.
+    """Who logs in and has mailboxes. An account you@example.org also receives as you+anything@example.org.
 
     \b
     posthouse account add you@example.org
