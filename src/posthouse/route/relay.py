@@ -246,7 +246,7 @@ class Relay:
                 self._waiting -= 1
                 try:
                     if not await self._carry(destination, claim):
-                        destination.most = destination.lanes - 1
+                        destination.most = max(1, destination.lanes - 1)
                         destination.waiting.appendleft(claim)
                         self._waiting += 1
                         return
@@ -270,13 +270,15 @@ class Relay:
 
     async def _carry(self, destination: _Destination, claim: Claim) -> bool:
         """One message to its recipients in one domain, and the result into the store. False: nothing was done, because
-        the host is crowded and other lanes go on."""
+        the host was crowded by other lanes."""
         now = asyncio.get_running_loop().time
         for start in range(0, len(claim.deliveries), RECIPIENTS):
             deliveries = claim.deliveries[start : start + RECIPIENTS]
             began = now()
+            # The others may be done before this one hears that there was no room beside them.
+            alone = destination.lanes == 1
             tried = await self._try(destination, claim, deliveries)
-            if tried.crowded and start == 0 and destination.lanes > 1:
+            if tried.crowded and start == 0 and not alone:
                 return False
             result = Result(
                 claim.message,
