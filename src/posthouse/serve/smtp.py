@@ -242,6 +242,7 @@ class Session(Dialogue[ServerEvent]):
                 # In the order of how often they come.
                 if isinstance(event, BodyChunk):
                     intake.write(event.octets)
+                    event = None  # its octets are not kept while the next ones are waited for
                     if intake.is_slow(self._loop.time()):
                         post.log.info("body too slow", service=post.service, ip=self.visit.ip)
                         smtp.hang_up(_TOO_SLOW)

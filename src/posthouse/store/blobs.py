@@ -33,7 +33,9 @@ from posthouse.store.ids import Ids, from_text, to_text
 INLINE_LIMIT = 256 * 1024
 """Largest body in octets that is kept in memory while it comes in, and in the database afterwards."""
 PIECE = 256 * 1024
-"""Octets read from or written to a file at once."""
+"""Octets read from a file at once."""
+SPOOL_PIECE = 64 * 1024
+"""Octets of a body gathered before they are written to its file: what many large bodies hold in memory together."""
 GRACE = HOUR
 """How long nothing is swept that might still be on its way into a transaction."""
 
@@ -138,7 +140,7 @@ class Spool:
         self._octets += octets
         self.size += len(octets)
         # Beyond what stays in memory, pieces of one size go to the file.
-        if self.size > INLINE_LIMIT and len(self._octets) >= PIECE:
+        if self.size > INLINE_LIMIT and len(self._octets) >= SPOOL_PIECE:
             self._flush()
 
     async def finish(self) -> Content:
