@@ -9,6 +9,7 @@ from posthouse.config import (
     ConfigError,
     Duration,
     Endpoint,
+    Run,
     Size,
     find_config,
     load,
@@ -168,3 +169,10 @@ def test_credentials_that_everybody_can_read_are_refused(tmp_path: Path) -> None
     file.chmod(0o644)
     with pytest.raises(ConfigError, match="must not be readable by everybody"):
         read_credentials(file)
+
+
+def test_without_a_setting_there_is_a_process_for_each_core_up_to_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, expected in ((1, 1), (2, 2), (64, 4)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid, cores=cores: set(range(cores)))
+        assert Run().process_count == expected
+    assert Run(processes=7).process_count == 7

@@ -226,11 +226,18 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     user: Annotated[str, Meta(description="account of the machine to become after binding as root")] = ""
     group: Annotated[str, Meta(description="its group; empty: the first group of user")] = ""
-    processes: Annotated[int, Meta(ge=1, le=64, description="server processes that share the sockets")] = 1
+    processes: Annotated[
+        int, Meta(ge=0, le=64, description="server processes that share the sockets; 0: one for each core, up to 4")
+    ] = 0
     loop: Annotated[Literal["uvloop", "asyncio"], Meta(description="event loop")] = "uvloop"
     grace: Annotated[Duration, Meta(description="longest time for work under way when stopping")] = Duration(
         30 * SECOND
     )
+
+    @property
+    def process_count(self) -> int:
+        """How many processes serve. More than a few gain nothing by themselves: one at a time commits."""
+        return self.processes or min(len(os.sched_getaffinity(0)), 4)
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -89,18 +89,20 @@ class House:
         log: Logger | None = None,
         clock: Clock = now,
         process: int = 0,
+        processes: int = 1,
         occupied: bool = False,
         predecessor: "House | None" = None,
     ) -> None:
         """`sockets`: already bound and listening, by service; else they are bound by `start`. They belong to the house.
 
-        `process` counts from 0 where several processes serve together. `occupied`: whoever called has locked the data
+        `process` counts from 0 where several `processes` serve together. `occupied`: whoever called has locked the data
         folder. `predecessor`: a house on the same data in this process, still at work, from which this one takes over.
         """
         self.config = config
         self.clock = clock
         self.log = (log or logger(config.log.format, config.log.level)).bind(house=config.hostname)
         self.process = process
+        self.processes = processes
         self.ids: Ids = predecessor.ids if predecessor else Ids(process)
         self.metrics: Metrics = predecessor.metrics if predecessor else Metrics()
         self.began = time.monotonic()
@@ -241,7 +243,7 @@ class House:
     def _work(self) -> None:
         """What goes on beside the connections, for as long as the house stands."""
         shared = None
-        if self.config.run.processes > 1:
+        if self.processes > 1:
             folder = self.config.data_dir / "run"
             folder.mkdir(mode=0o700, exist_ok=True)
             shared = SharedMetrics(self.metrics, folder, self.process)
@@ -460,7 +462,7 @@ def plan(config: Config) -> Plan:
         service: tuple((place.host, place.port) for place in found) for service, found in config.listen.all().items()
     }
     return Plan(
-        places, config.data_dir, config.run.user, config.run.group, config.run.processes, config.run.loop,
+        places, config.data_dir, config.run.user, config.run.group, config.run.process_count, config.run.loop,
         config.run.grace.seconds,
     )
 
@@ -534,7 +536,8 @@ class Standing:
     async def _begin(self, config: Config, log: Logger) -> House:
         doubles = {service: [each.dup() for each in listening] for service, listening in self._bound.items()}
         house = House(
-            config, sockets=doubles, log=log, process=self._process, occupied=True, predecessor=self._house
+            config, sockets=doubles, log=log, process=self._process, processes=config.run.process_count,
+            occupied=True, predecessor=self._house,
         )
         await house.start()
         return house

@@ -38,7 +38,9 @@ class ServerProcess:
     def __init__(self, folder: Path, more: str = "", descriptors: int = 0, **environ: str) -> None:
         self.folder = folder
         self.settings = folder / "posthouse.toml"
-        self.settings.write_text(SETTINGS + more)
+        # One process, on every machine, where a test says nothing else.
+        alone = "" if "[run]" in more else "[run]\nprocesses = 1\n"
+        self.settings.write_text(SETTINGS + more + alone)
         self.lines: list[dict[str, Any]] = []
         self._grown = threading.Condition()
         command = [PROGRAM, "serve", "--config", str(self.settings)]
