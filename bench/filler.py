@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from posthouse.config import Config, load
@@ -53,8 +52,7 @@ async def _add(database: Database, config: Config, address: Address, count: int)
 
         def unit(tx: Transaction, start: int = start, contents: list[Content] = contents) -> None:
             for number, content in enumerate(contents, start):
-                message = replace(
-                    model,
+                message = model._replace(
                     blob_id=blobs.put(tx, content, model.sent_at),
                     size=content.size + len(model.prefix),
                     message_id=f"{number}.letter@src.test",

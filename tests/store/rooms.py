@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,7 +86,7 @@ class Rooms:
         key = self.id()
 
         def unit(tx: Transaction) -> Added:
-            filed = replace(message, blob_id=put(tx, content, message.sent_at))
+            filed = message._replace(blob_id=put(tx, content, message.sent_at))
             return messages.add(tx, self.account_id, mailbox_id, key, filed)
 
         return self.do(unit)

@@ -6,7 +6,7 @@ Every value is one line of text without control characters, and bounded: it goes
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from posthouse.mail import charsets
 from posthouse.mail.address import Address
@@ -37,8 +37,7 @@ _match_blob = re.compile(_BLOB).match
 _may_have_leader = re.compile(r"[\[ \t]|re|fw", re.IGNORECASE).match
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """`message_id`, `in_reply_to` and `references` are without angle brackets, "" or empty where absent.
 
     `base_subject` is that of RFC 5256 §2.1, casefolded; `sent_at` the Date field; `header_from` and `display_name` the

@@ -37,10 +37,10 @@ from posthouse.store.hints import QUEUE, Hints, account_topic
 from posthouse.store.ids import Ids, to_text
 from posthouse.store.mailboxes import SpecialUse
 
-# A body up to this many octets is read where we stand; a larger one in a thread, few at a time, so that neither the
-# loop waits for it nor many mapped files lie in memory at once.
+# A body up to this many octets is read where we stand; a larger one in a thread, one after the other, so that neither
+# the loop waits for it nor many mapped files lie in memory at once. Reading holds Python's lock: two are no faster.
 READ_INLINE = 128 * 1024
-READERS = 2
+READERS = 1
 
 T = TypeVar("T")
 
@@ -401,7 +401,7 @@ def _referring(letter: Letter, blob_id: int) -> Letter:
     return replace(
         letter,
         content=replace(letter.content, blob_id=blob_id),
-        reading=replace(reading, message=replace(reading.message, blob_id=blob_id)),
+        reading=replace(reading, message=reading.message._replace(blob_id=blob_id)),
     )
 
 

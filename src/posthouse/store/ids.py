@@ -17,6 +17,8 @@ NODES = 1 << 10
 """How many nodes (processes that make ids) there can be."""
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+# Two characters for each ten bits: half the steps, and ids are written several times for each message.
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _DIGITS = {c: i for i, c in enumerate(_ALPHABET)} | {"i": 1, "l": 1, "o": 0}
 _LENGTH = 13
 _LIMIT = 1 << 63
@@ -57,7 +59,8 @@ def to_text(identifier: int) -> str:
     """13 characters; raises ValueError outside 0 … 2**63 - 1."""
     if not 0 <= identifier < _LIMIT:
         raise ValueError("an id is a number of 63 bits")
-    return "".join([_ALPHABET[identifier >> shift & 31] for shift in range(60, -1, -5)])
+    pairs = [_PAIRS[identifier >> shift & 1023] for shift in (50, 40, 30, 20, 10, 0)]
+    return _ALPHABET[identifier >> 60] + "".join(pairs)
 
 
 def from_text(text: str) -> int:

@@ -1,7 +1,6 @@
 """APPEND: a client files a message (RFC 3501 §6.3.11, RFC 4315 §3)."""
 
 import asyncio
-from dataclasses import replace
 
 from posthouse.route import filing
 from posthouse.serve.imap.session import Answer, Session
@@ -76,7 +75,7 @@ async def _file(session: Session, command: commands.Append, content: Content) ->
     else:
         message = _read(content, now)
     if command.internal_date is not None:
-        message = replace(message, received_at=command.internal_date)
+        message = message._replace(received_at=command.internal_date)
     message_key = post.ids.next(now)
 
     def unit(tx: Transaction) -> Added:
@@ -85,7 +84,7 @@ async def _file(session: Session, command: commands.Append, content: Content) ->
         flags = int(command.flags)
         if command.keywords:
             flags |= keywords.claim(tx, account_id, command.keywords)
-        letter = replace(filing.file_as(message, b"", flags), blob_id=blob_id)
+        letter = filing.file_as(message, b"", flags)._replace(blob_id=blob_id)
         return messages.add(tx, account_id, mailbox_id, message_key, letter)
 
     return await session.change(unit, octets=content.size)
