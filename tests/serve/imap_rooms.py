@@ -9,7 +9,6 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -219,7 +218,7 @@ class Rooms:
             added = []
             for content, message in zip(contents, filed, strict=True):
                 key = post.ids.next(NOW)
-                marked = replace(message, blob_id=blobs.put(tx, content), flags=message.flags | bits)
+                marked = message._replace(blob_id=blobs.put(tx, content), flags=message.flags | bits)
                 added.append(messages.add(tx, self.account_id, found.mailbox_id, key, marked))
             return added
 
