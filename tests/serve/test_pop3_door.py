@@ -158,6 +158,17 @@ def test_the_maildrop_is_for_one_session_at_a_time(tmp_path: Path) -> None:
     with_poplib(work, tmp_path)
 
 
+def test_whoever_read_the_goodbye_finds_the_maildrop_free(tmp_path: Path) -> None:
+    def work(place: Place) -> None:
+        for _ in range(20):
+            place.enter().quit()
+            free = MaildropLock.take(place.locks, place.house.account_id)
+            assert free is not None
+            free.release()
+
+    with_poplib(work, tmp_path)
+
+
 def test_the_unique_id_stays(tmp_path: Path) -> None:
     def work(place: Place) -> None:
         client = place.enter()

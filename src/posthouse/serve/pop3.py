@@ -92,8 +92,7 @@ class Session(Dialogue[Event]):
                     case Quit():
                         await self._quit(event)
         finally:
-            if self._lock is not None:
-                self._lock.release()
+            self._release()
 
     def _encrypted(self) -> None:
         """What follows from TLS: who the peer is, and what may be offered to it."""
@@ -182,8 +181,11 @@ class Session(Dialogue[Event]):
                 )
             except StoreFault:
                 # RFC 1939 §6: nothing, or not all, was removed.
+                self._release()
                 return self._pop3.err("some messages could not be removed", "SYS/TEMP")
             self._post.hints.publish(f"account:{account.account_id}")
+        # Whoever reads the goodbye may come back at once.
+        self._release()
         return self._pop3.ok(f"goodbye, {len(event.deleted)} messages removed")
 
 
