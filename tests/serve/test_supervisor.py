@@ -93,6 +93,41 @@ def test_a_second_order_to_stop_makes_it_short(tmp_path: Path) -> None:
             pass
 
 
+def test_ctrl_c_is_one_order_for_several_processes_too(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, '[run]\nprocesses = 2\ngrace = "1h"\n') as server, begun(server) as client:
+        # A terminal sends it to every process of the group in front.
+        group = os.getpgid(server.process.pid)
+        for pid in (server.process.pid, *server.children()):
+            if os.getpgid(pid) == group:
+                os.kill(pid, signal.SIGINT)
+        server.saw("stopping", count=2)
+        client.send(b".\r\n")
+        assert client.getreply()[0] == 250
+        assert client.getreply()[0] == 421
+        assert server.process.wait(20) == 0
+
+
+def test_a_second_order_is_not_lost_on_a_child_that_had_no_time_for_the_first(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, '[run]\nprocesses = 2\ngrace = "1h"\n') as server, begun(server):
+        children = server.children()
+        for child in children:
+            os.kill(child, signal.SIGSTOP)
+        try:
+            for order in (signal.SIGTERM, signal.SIGINT):
+                server.send(order)
+                until(lambda order=order: all(is_pending(child, order) for child in children))  # type: ignore[misc]
+        finally:
+            for child in children:
+                os.kill(child, signal.SIGCONT)
+        assert server.process.wait(20) == 0
+
+
+def is_pending(pid: int, number: int) -> bool:
+    """Whether the signal waits for the process."""
+    status = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+    return bool(int(status["ShdPnd"], 16) & 1 << number - 1)
+
+
 def test_mistakes_are_one_line_and_exit_code_1(tmp_path: Path) -> None:
     (tmp_path / "posthouse.toml").write_text('hostname = "mx.example.org"\nlisten = 5\n')
     taken = socket.create_server(("127.0.0.1", 0))

@@ -388,6 +388,8 @@ class _Parent:
             return
         code = EXIT_FAILED
         try:
+            # Ctrl-C goes to every process of the terminal's group. The parent hands it on; twice would be haste.
+            os.setpgid(0, 0)
             for sibling in self._children.values():
                 os.close(sibling.pipe)
             os.close(reading)
@@ -458,7 +460,8 @@ class _Parent:
         while self._children:
             info = signal.sigtimedwait({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}, 0.2)
             if info is not None and info.si_signo != signal.SIGCHLD:
-                self._signal(signal.SIGTERM)
+                # Not SIGTERM again: a child that has not come to the first would see the two as one.
+                self._signal(signal.SIGINT)
             if time.monotonic() > deadline:
                 self._signal(signal.SIGKILL)
             for child in list(self._children.values()):
