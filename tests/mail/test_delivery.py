@@ -59,6 +59,35 @@ def test_a_delivery_is_tried_until_its_time_is_over_and_once_more_at_the_end() -
     assert 20 < tries < 50
 
 
+@pytest.mark.parametrize("jump", [6 * DAY, 10 * 365 * DAY])
+def test_a_clock_that_jumps_gives_nobody_up_for_hours(jump: int) -> None:
+    delivery, now = waiting(), START + jump
+    while (delivery := delivery.after(attempt(now, Outcome.TRANSIENT), SCHEDULE, 0.0)).state is State.WAITING:
+        assert delivery.due - now >= 5 * MINUTE
+        now = delivery.due
+    assert delivery.state is State.EXPIRED
+    assert now - START - jump > 5 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("gaps", "expire", "least"),
+    [
+        ((MINUTE,), 5 * DAY, 1),
+        ((5 * MINUTE, 10 * MINUTE), 10 * MINUTE, 1),
+        ((4 * HOUR,), HOUR, 0),
+        (SCHEDULE.gaps, 5 * DAY, 7),
+    ],
+)
+def test_short_schedules_end_when_they_say(gaps: tuple[int, ...], expire: int, least: int) -> None:
+    schedule = Schedule(gaps, expire, expire)
+    assert schedule.least_failures == least
+    delivery, now = waiting(), START
+    while (delivery := delivery.after(attempt(now, Outcome.TRANSIENT), schedule, 0.999)).state is State.WAITING:
+        now = delivery.due
+    # Never two tries within a minute, so the last one may be so much later.
+    assert START + expire <= now < START + expire + MINUTE
+
+
 @given(st.integers(-10 * 365 * DAY, 10 * 365 * DAY), st.floats(0, 1, exclude_max=True), st.integers(0, 1000))
 def test_no_clock_makes_a_retry_come_at_once(jump: int, jitter: float, failures: int) -> None:
     after = waiting(failures=failures).after(attempt(START + jump, Outcome.TRANSIENT), SCHEDULE, jitter)

@@ -59,6 +59,20 @@ class Schedule:
         gap = self.gaps[min(failures, len(self.gaps)) - 1]
         return gap + int(gap * 0.25 * jitter)
 
+    @property
+    def least_failures(self) -> int:
+        """How often a try must have failed before time alone ends the matter.
+
+        So many fit into `expire` in any case, so in a world with right clocks it changes nothing. After a jump of the
+        clock, or a week in which the server was off, mail is not given up at the first failure.
+        """
+        total = 0
+        for count, gap in enumerate(self.gaps):
+            total += gap + gap // 4
+            if total > self.expire:
+                return count
+        return len(self.gaps)
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -82,11 +96,15 @@ class Delivery:
         if attempt.outcome is Outcome.PERMANENT:
             return replace(self, state=State.FAILED)
         failures = self.failures + 1
-        # RFC 5321 §4.5.4.1: give-up time of four to five days.
-        if attempt.at - self.created >= schedule.expire:
-            return replace(self, state=State.EXPIRED, failures=failures)
-        # A last try is made when the time runs out, not one gap later.
-        due = min(attempt.at + schedule.gap(failures, jitter), self.created + schedule.expire)
+        due = attempt.at + schedule.gap(failures, jitter)
+        end = self.created + schedule.expire
+        if attempt.at >= end:
+            # RFC 5321 §4.5.4.1: give-up time of four to five days.
+            if failures >= schedule.least_failures:
+                return replace(self, state=State.EXPIRED, failures=failures)
+        else:
+            # A last try is made when the time runs out, not one gap later.
+            due = min(due, end)
         return replace(self, state=State.WAITING, failures=failures, due=max(due, attempt.at + MINUTE))
 
     def wants_delay_notice(self, now: Instant, schedule: Schedule) -> bool:
