@@ -182,7 +182,7 @@ class Posthouse:
     # relay for strangers.
     FORWARD = "away@perf.test"
 
-    def __init__(self, folder: Path, sink: int, processes: int = 0) -> None:
+    def __init__(self, folder: Path, sink: int, processes: int = 1) -> None:
         self._folder, self._sink, self._processes = folder / "posthouse", sink, processes
         self.smtp, self.imaps, self.http = free_port(), free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None

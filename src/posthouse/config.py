@@ -228,7 +228,7 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     group: Annotated[str, Meta(description="its group; empty: the first group of user")] = ""
     processes: Annotated[
         int, Meta(ge=0, le=64, description="server processes that share the sockets; 0: one for each core, up to 4")
-    ] = 0
+    ] = 1
     loop: Annotated[Literal["uvloop", "asyncio"], Meta(description="event loop")] = "uvloop"
     grace: Annotated[Duration, Meta(description="longest time for work under way when stopping")] = Duration(
         30 * SECOND
