@@ -21,7 +21,8 @@ def free_port_base() -> int:
     """A port base at which every port of the demo is free at this moment."""
     wanted = [STANDARD_PORTS[name] + offset for name in Listen().__struct_fields__ for offset in (0, FAR_OFFSET)]
     while True:
-        base = random.randrange(12_000, 40_000)
+        # Below the ports that the system gives to clients: one of those may be taken at any moment.
+        base = random.randrange(12_000, 21_500)
         try:
             for port in (*wanted, DNS_PORT):
                 socket.create_server(("127.0.0.1", base + port)).close()
