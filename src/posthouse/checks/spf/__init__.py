@@ -1,0 +1,1 @@
+"""SPF: is this address allowed to send for this domain (RFC 7208)."""
