@@ -1,0 +1,15 @@
+"""DKIM (RFC 6376, 8301, 8463, 8616): who signed a message, and signing what leaves.
+
+    signatures = await verify(message, dns, now)          verification, signature: the results and what they mean
+    fields = sign(octets, keys, now)                      signing, keys
+"""
+
+from posthouse.checks.dkim.digests import BodyDigests, body_digests
+from posthouse.checks.dkim.keys import KeyFault, SigningKey
+from posthouse.checks.dkim.signature import Signature
+from posthouse.checks.dkim.signing import SigningFault, sign
+from posthouse.checks.dkim.verification import verify
+
+__all__ = [
+    "BodyDigests", "KeyFault", "Signature", "SigningFault", "SigningKey", "body_digests", "sign", "verify",
+]
