@@ -167,7 +167,7 @@ def test_a_house_that_cannot_store_is_unwell(tmp_path: Path, monkeypatch: pytest
             health = b"GET /healthz HTTP/1.0\r\n\r\n"
             assert await asked(house.ports["http"], health) == b"HTTP/1.1 200 OK\r\n"
 
-            async def write(unit: Callable[[Transaction], T], *, octets: int = 0) -> T:
+            async def write(unit: Callable[[Transaction], T], *, octets: int = 0, quick: bool = False) -> T:
                 raise StoreFault(Fault.BROKEN, "fsync failed")
 
             monkeypatch.setattr(house.database, "write", write)

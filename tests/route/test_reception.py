@@ -348,7 +348,7 @@ def test_a_failed_commit_is_never_250(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, expected: tuple[int, str]
 ) -> None:
     async def work(office: Office) -> None:
-        async def failing(unit: object, *, octets: int = 0) -> object:
+        async def failing(unit: object, *, octets: int = 0, quick: bool = False) -> object:
             raise StoreFault(fault, "as told")
 
         monkeypatch.setattr(office.db, "write", failing)
@@ -364,7 +364,7 @@ def test_a_large_message_that_has_no_room_does_not_stay_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work(office: Office) -> None:
-        async def failing(unit: object, *, octets: int = 0) -> object:
+        async def failing(unit: object, *, octets: int = 0, quick: bool = False) -> object:
             raise StoreFault(Fault.FULL, "as told")
 
         monkeypatch.setattr(office.db, "write", failing)

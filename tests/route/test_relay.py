@@ -750,7 +750,7 @@ def test_a_result_is_offered_until_the_store_can_take_it(tmp_path: Path, monkeyp
         real = yard.office.db.write
         refused = []
 
-        async def sometimes(unit, *, octets: int = 0):  # type: ignore[no-untyped-def]
+        async def sometimes(unit, *, octets: int = 0, quick: bool = False):  # type: ignore[no-untyped-def]
             if yard.courier.carried and len(refused) < 3:
                 refused.append(unit)
                 raise StoreFault(Fault.BUSY, "as told")

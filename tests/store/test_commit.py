@@ -1,11 +1,13 @@
 """The contract of `Database`: many units share one commit, each stands and falls alone."""
 
 import asyncio
+import fcntl
 import gc
 import sqlite3
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,11 @@ from posthouse.store.writer import BATCH_UNITS
 from store.rooms import Rooms
 
 
-@pytest.fixture
-def counter(rooms: Rooms) -> Rooms:
+@pytest.fixture(params=[False, True], ids=["in the thread", "on the loop"])
+def counter(rooms: Rooms, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Rooms:
+    """Units that do not say where they run do so in the thread, and then again on the loop."""
     rooms.do(lambda tx: tx.execute("CREATE TABLE counter (n BIGINT NOT NULL PRIMARY KEY)"))
+    monkeypatch.setattr(rooms.database, "write", partial(rooms.database.write, quick=request.param))
     return rooms
 
 
@@ -132,7 +136,7 @@ def test_units_that_wait_share_a_commit(counter: Rooms) -> None:
             return hand_back(callback, *values)  # type: ignore[arg-type]
 
         loop.call_soon_threadsafe = counted  # type: ignore[assignment, method-assign]
-        first = asyncio.ensure_future(database.write(slow))
+        first = asyncio.ensure_future(database.write(slow, quick=False))
         await loop.run_in_executor(None, started.wait)
         others = [asyncio.ensure_future(database.write(insert(n))) for n in range(100)]
         await asyncio.sleep(0)
@@ -271,7 +275,7 @@ def test_more_than_can_wait_is_turned_away(counter: Rooms, monkeypatch: pytest.M
         go_on.wait(10)
 
     async def together() -> list[object]:
-        first = asyncio.ensure_future(counter.database.write(slow))
+        first = asyncio.ensure_future(counter.database.write(slow, quick=False))
         await asyncio.get_running_loop().run_in_executor(None, started.wait)
         others = [asyncio.ensure_future(counter.database.write(insert(n))) for n in range(20)]
         await asyncio.sleep(0)
@@ -309,3 +313,52 @@ def test_commits_are_synced_and_readers_cannot_write(counter: Rooms) -> None:
     assert counter.do(lambda tx: tx.one("PRAGMA synchronous")) == (2,)
     assert counter.do(lambda tx: tx.one("PRAGMA journal_mode")) == ("wal",)
     assert counter.see(lambda tx: tx.one("PRAGMA query_only")) == (1,)
+
+
+def test_quick_units_and_others_run_in_the_order_they_came(rooms: Rooms) -> None:
+    order: list[tuple[int, bool]] = []
+
+    def unit(number: int, tx: Transaction) -> None:
+        tx.one("SELECT 1")
+        order.append((number, threading.current_thread() is threading.main_thread()))
+
+    async def together() -> None:
+        await asyncio.gather(*[rooms.database.write(partial(unit, n), quick=n % 5 != 3) for n in range(20)])
+
+    rooms.run(together())
+    assert [number for number, _ in order] == list(range(20))
+    assert {here for number, here in order if number in (3, 8, 13, 18)} == {False}
+    assert order[0] == (0, True)
+
+
+def test_while_another_process_writes_the_loop_goes_on(rooms: Rooms) -> None:
+    """The turn at the lock file is somebody else's for a while: shorter or longer than the loop looks for it."""
+    path = rooms.folder / "post.db-turn"
+
+    async def together(seconds: float) -> int:
+        with path.open("r+") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            writing = asyncio.ensure_future(rooms.database.write(lambda tx: 7, quick=True))
+            for _ in range(10):
+                await asyncio.sleep(seconds / 10)
+                assert not writing.done()
+        return await writing
+
+    assert rooms.run(together(0.005)) == 7
+    assert rooms.run(together(0.2)) == 7
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_program_that_takes_no_turns_is_waited_for(rooms: Rooms, quick: bool) -> None:
+    other = sqlite3.connect(rooms.folder / "post.db", isolation_level=None)
+
+    async def together() -> int:
+        other.execute("BEGIN IMMEDIATE")
+        writing = asyncio.ensure_future(rooms.database.write(lambda tx: 7, quick=quick))
+        await asyncio.sleep(0.1)
+        assert not writing.done()
+        other.execute("COMMIT")
+        return await writing
+
+    assert rooms.run(together()) == 7
+    other.close()

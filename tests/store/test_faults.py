@@ -76,7 +76,7 @@ def test_mail_is_refused_before_the_disk_is_quite_full(tmp_path: Path, monkeypat
     rooms = Rooms("sqlite", tmp_path)
     rooms.settle_in()
     content = rooms.content()
-    monkeypatch.setattr("posthouse.store.writer.ROOM_SECONDS", 0.0)
+    monkeypatch.setattr("posthouse.store.room.ROOM_SECONDS", 0.0)
 
     class Disk:
         f_frsize, f_blocks, f_bavail = 4096, 1 << 30, 1000
@@ -151,7 +151,7 @@ def test_after_a_failed_fsync_nothing_is_written_any_more(tmp_path: Path) -> Non
     rooms = Rooms("sqlite", tmp_path)
     rooms.settle_in()
     assert isinstance(rooms.database, SqliteDatabase)
-    writer = rooms.database._writer
+    writer = rooms.database._writer._committer
     honest = writer._tx
 
     class Lying:

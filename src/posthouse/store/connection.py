@@ -66,13 +66,15 @@ class SqliteTransaction:
         return [_integers(text) for text in row or ()]
 
 
-def connect(path: Path, *, cache: int, writing: bool) -> sqlite3.Connection:
-    """A connection with nothing begun; `cache` in KiB. May be used from any thread, by one at a time.
+def connect(path: Path, *, cache: int, writing: bool, patience: int = BUSY_MS) -> sqlite3.Connection:
+    """A connection with nothing begun; `cache` in KiB, `patience` with other programs' locks in milliseconds.
+
+    May be used from any thread, by one at a time.
 
     Raises sqlite3.Error.
     """
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS, timeout=BUSY_MS / 1000
+        path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS, timeout=patience / 1000
     )
     try:
         for pragma in (
@@ -127,6 +129,11 @@ def fault_of(error: sqlite3.Error) -> StoreFault | None:
     if kind in (_IOERR, _CORRUPT, _NOTADB):
         return StoreFault(Fault.BROKEN, f"the database cannot be trusted: {error} ({error.sqlite_errorname})")
     return None
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another program has the file locked for now."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == _BUSY
 
 
 def roll_back(connection: sqlite3.Connection) -> None:

@@ -1,7 +1,7 @@
 """The port to the database: what a unit of work may do, and what every engine promises.
 
 A *unit* is a plain function of a `Transaction`. It must be rerunnable: an engine may run it, take it back and run
-it again, so its only lasting effect is what it does through the transaction. It runs in another thread. A unit that
+it again, so its only lasting effect is what it does through the transaction. It may run in any thread. A unit that
 raises takes back its own work alone, whoever shares its commit; its exception goes to its caller.
 
 SQL is one text for every engine, in the style of PostgreSQL: `$1`, `$2`, … bound by number, `= ANY($n)` for a `list`
@@ -56,12 +56,13 @@ Unit = Callable[[Transaction], T]
 class Database(Protocol):
     """One open database. Called from the event loop's thread."""
 
-    async def write(self, unit: Callable[[Transaction], T], *, octets: int = 0) -> T:
+    async def write(self, unit: Callable[[Transaction], T], *, octets: int = 0, quick: bool = False) -> T:
         """Runs the unit and returns its result once its commit is durable; many units share one commit.
 
         `octets`: about how much mail the unit adds to what is kept (the body of an acceptance or APPEND); 0 for all
         else. Such a unit is refused with FULL while the disk has hardly any room, so that deleting and administration
         go on; and the fewer units share a commit, the larger they are.
+        `quick`: a few rows by key, well below a millisecond; runs in the calling thread, which saves much of its cost.
         Raises what the unit raises (its work is then undone), or `StoreFault` when the commit is not known to be
         durable. If the caller is cancelled while it waits, the unit may have been committed or not.
         """

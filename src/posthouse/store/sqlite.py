@@ -1,7 +1,7 @@
 """The database on one machine: SQLite in WAL mode behind the port of `database`.
 
-*Writing* (`writer`): one thread of the process runs all units that wait in one transaction and commits it once with
-`synchronous=FULL`, so everybody who waits shares the cost of durability.
+*Writing* (`writer`): all units that wait run in one transaction, which is committed once with `synchronous=FULL`, so
+everybody who waits shares the cost of durability.
 
 *Several processes* may have one file open. Their writers take turns at a lock file (`FILE-turn`), where they wait in
 the kernel instead of in SQLite's sleeping busy handler.
@@ -28,6 +28,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from posthouse.store.commit import Job
 from posthouse.store.connection import (
     READER_CACHE,
     WRITER_CACHE,
@@ -38,7 +39,7 @@ from posthouse.store.connection import (
 )
 from posthouse.store.database import RESERVE, Fault, StoreFault, Transaction
 from posthouse.store.migrations import migrate
-from posthouse.store.writer import Job, Writer
+from posthouse.store.writer import Writer
 
 T = TypeVar("T")
 
@@ -59,16 +60,16 @@ class SqliteDatabase:
         self._pool = ThreadPoolExecutor(readers, "store-reader")
         self._writer = Writer(path, reserve)
 
-    async def write(self, unit: Callable[[Transaction], T], *, octets: int = 0) -> T:
+    async def write(self, unit: Callable[[Transaction], T], *, octets: int = 0, quick: bool = False) -> T:
         writer = self._writer
         if writer.stopped is not None:
             raise writer.stopped.again()
         if self._closed:
             raise StoreFault(Fault.BUSY, "the database is closed")
-        if writer.waiting.qsize() >= WAITING_LIMIT:
+        if len(writer.waiting) >= WAITING_LIMIT:
             raise StoreFault(Fault.BUSY, f"{WAITING_LIMIT} units wait to be written")
         waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        writer.waiting.put(Job(unit, waiter, octets))
+        writer.submit(Job(unit, waiter, octets, quick))
         return await waiter
 
     async def read(self, unit: Callable[[Transaction], T], *, quick: bool = False) -> T:
@@ -82,6 +83,7 @@ class SqliteDatabase:
         if self._closed:
             return
         self._closed = True
+        await self._writer.finish()
         await asyncio.get_running_loop().run_in_executor(None, self._shut)
 
     def _read_there(self, unit: Callable[[Transaction], Any]) -> Any:
