@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks.zone import NOW, Zone, finish
-from posthouse.checks import spf
+from posthouse.checks import evidence, spf
 from posthouse.checks.spf import inquiry, macros, record
 from posthouse.checks.spf.evaluation import EXPLANATION_CHARACTERS, RECORD_OCTETS, Spf
 from posthouse.checks.zonefile import Records
@@ -216,7 +216,7 @@ def test_thousands_of_addresses_are_no_trouble() -> None:
     addresses = [f"127.{n >> 8 & 255}.{n & 255}.1" for n in range(4000)]
     zone = {"a.test": txt("v=spf1 a:h.test/31 -all"), "h.test": {"A": [*addresses, "192.0.2.0"]}}
     assert ask(zone).result == "pass"
-    assert all(len(each.answer) <= inquiry.ANSWERS for each in ask(zone).verdict.evidence)
+    assert all(len(each.answer) <= evidence.ANSWERS for each in ask(zone).verdict.evidence)
 
 
 def test_a_record_too_long_to_be_read_is_temperror_and_other_texts_do_not_matter() -> None:
@@ -225,7 +225,7 @@ def test_a_record_too_long_to_be_read_is_temperror_and_other_texts_do_not_matter
     found = ask({"a.test": txt(longest + " " * RECORD_OCTETS)})
     assert (found.result, found.lookups) == ("temperror", 0)
     assert ask({"a.test": {"TXT": ["x" * 60_000] * 20 + ["v=spf1 +all"]}}).result == "pass"
-    assert sum(map(len, found.verdict.evidence[0].answer)) <= inquiry.ANSWER_CHARACTERS
+    assert sum(map(len, found.verdict.evidence[0].answer)) <= evidence.ANSWER_CHARACTERS
 
 
 def test_the_evidence_is_bounded() -> None:
@@ -399,7 +399,8 @@ def test_nothing_behind_all_is_kept() -> None:
     "all:", "all/8", "+", "-", "+exp=a.test", "ip4", "ip4:", "ip4:192.0.2", "ip4:192.0.2.1/33", "ip4:192.0.2.1/-1",
     "ip4:192.0.2.1/", "ip4:192.0.2.01", "ip4:\u0661.2.3.4", "ip4:2001:db8::1", "ip6:192.0.2.1", "ip6:fe80::1%eth0",
     "ip6:2001:db8::/129", "ip6:2001:db8::/064", "a/33", "a//129", "a/1/2", "a:/24", "a:x.test/" + "9" * 5000, "mx:",
-    "ptr/0", "include", "include:", "exists", "redirect=", "redirect=x", "exp=", "x=%", "x=%{q}", "1x=y", "=x", "a\tb", "a\x00",
+    "ptr/0", "include", "include:", "exists", "redirect=", "redirect=x", "exp=", "x=%",
+    "x=%{q}", "1x=y", "=x", "a\tb", "a\x00",
 ])
 def test_one_malformed_term_spoils_the_record(term: str) -> None:
     for text in (f"v=spf1 {term}", f"v=spf1 +all {term}", f"v=spf1 {term}" + " ip4:192.0.2.1" * 100):

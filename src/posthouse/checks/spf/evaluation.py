@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
+from posthouse.checks.evidence import shown
 from posthouse.checks.spf import record as syntax
 from posthouse.checks.spf.inquiry import Client, Inquiry, Permanent, Temporary, client, is_name
-from posthouse.checks.spf.macros import MacroError, MacroString, parse_explanation, shown
+from posthouse.checks.spf.macros import MacroError, MacroString, parse_explanation
 from posthouse.checks.spf.record import Directive, Record, RecordError
 from posthouse.mail.address import Address, AddressError, parse_domain
 from posthouse.mail.dns import Dns, DnsFault

@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
-from posthouse.checks.spf.macros import shown
+from posthouse.checks.evidence import ANSWERS, asked
 from posthouse.checks.spf.record import is_record
 from posthouse.mail.dns import Answer, Dns, DnsFault, Mx
 from posthouse.mail.verdict import Evidence
@@ -19,10 +19,8 @@ LOOKUPS: Final = 10
 VOID_LOOKUPS: Final = 2
 MX_HOSTS: Final = 10
 PTR_NAMES: Final = 10
-# What of the evidence is kept: questions, answers to each, characters of each.
+# So many questions are kept as evidence.
 EVIDENCE: Final = 24
-ANSWERS: Final = 10
-ANSWER_CHARACTERS: Final = 500
 
 
 class Temporary(Exception):
@@ -197,5 +195,4 @@ class Inquiry:
 
     def _note(self, kind: str, name: str, answer: Sequence[str]) -> None:
         if len(self.evidence) < EVIDENCE:
-            answers = tuple([shown(text, ANSWER_CHARACTERS) for text in answer[:ANSWERS]])
-            self.evidence.append(Evidence(f"{kind} {shown(name, ANSWER_CHARACTERS)}", answers))
+            self.evidence.append(asked(kind, name, answer))

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from posthouse.checks.evidence import shown
+
 # RFC 7208 §7.3: the maximum length of a domain name in this format.
 NAME_CHARACTERS = 253
 # RFC 7208 §7.2: allowed in every term, and those that only an explanation may use.
@@ -161,10 +163,3 @@ def _is_toplabel(label: str) -> bool:
         label.isascii() and label.replace("-", "").isalnum()
         and label[0] != "-" and label[-1] != "-" and not label.isdecimal()
     )
-
-
-def shown(text: str, limit: int = 80) -> str:
-    """Any text, printable and short enough for a sentence or a log."""
-    if not (text.isascii() and text.isprintable()):
-        text = ascii(text)[1:-1]
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."

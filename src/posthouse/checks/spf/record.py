@@ -14,7 +14,8 @@ from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final, Literal
 
-from posthouse.checks.spf.macros import MacroError, MacroString, parse_domain_spec, parse_macro_string, shown
+from posthouse.checks.evidence import shown
+from posthouse.checks.spf.macros import MacroError, MacroString, parse_domain_spec, parse_macro_string
 
 Qualifier = Literal["pass", "fail", "softfail", "neutral"]
 
