@@ -10,6 +10,7 @@ white space (THREATS "Sender spoofing"; Chen, Paxson, Jiang: Composition Kills, 
 """
 
 import re
+from functools import lru_cache
 
 from posthouse.mail.address import Address, AddressError
 from posthouse.mail.headers import Header
@@ -17,6 +18,7 @@ from posthouse.mail.tokens import unfold
 
 # A From field longer than this is no name and address.
 FROM_OCTETS = 2000
+_AUTHORS_KEPT = 1024
 
 # RFC 5322 §3.6: at most one of each; and those of MIME (RFC 2045 §3), of which two would be two messages.
 SINGLETONS = frozenset((
@@ -52,6 +54,12 @@ def author(header: Header) -> Address:
     value = unfold(found[0].value)
     if len(value) > FROM_OCTETS:
         raise AuthorError("The From field is too long")
+    return _one_mailbox(value)
+
+
+# The same people write again and again.
+@lru_cache(_AUTHORS_KEPT)
+def _one_mailbox(value: bytes) -> Address:
     match = _match_from(value)
     if match is not None:
         octets = match["bare"] if match["angle"] is None else match["angle"]

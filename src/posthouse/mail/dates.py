@@ -26,6 +26,11 @@ _ZONES = {
     b"MST": -420, b"MDT": -360, b"PST": -480, b"PDT": -420,
 }
 
+# The form in which nearly all dates come.
+_match_usual = re.compile(
+    rb" ?(?:[A-Z][a-z]{2}, )?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"
+    rb"(?: \([A-Za-z ]*\))?"
+).fullmatch
 # Both run over text in which white space comes as single spaces.
 _ZONE = rb"(?: ?(?:([+-])(\d\d):?(\d\d)\b|([A-Za-z]{1,5})))?"
 _CLOCK = rb"(\d{1,2}):(\d\d)(?::(\d\d))?(?:[.,]\d{1,9})?"
@@ -51,15 +56,17 @@ def parse_date(value: bytes) -> Date | None:
     Comments are passed over; seconds may be missing, years have two to four digits (RFC 5322 §4.3), names of zones
     that nobody knows count as `-0000`.
     """
-    words = b" ".join(without_comments(value).split(None, 12)[:12])
-    match = _match_date(words)
-    if match is not None:
-        day, name, year, hour, minute, second, sign, hours, minutes, zone = match.groups()
+    zone: bytes | None = None
+    if (match := _match_usual(value)) is not None:
+        day, name, year, hour, minute, second, sign, hours, minutes = match.groups()
     else:
-        match = _match_asctime(words)
-        if match is None:
+        words = b" ".join(without_comments(value).split(None, 12)[:12])
+        if (match := _match_date(words)) is not None:
+            day, name, year, hour, minute, second, sign, hours, minutes, zone = match.groups()
+        elif (match := _match_asctime(words)) is not None:
+            name, day, hour, minute, second, year, sign, hours, minutes, zone = match.groups()
+        else:
             return None
-        name, day, hour, minute, second, year, sign, hours, minutes, zone = match.groups()
     month = _MONTHS.get(name.lower())
     if month is None or int(hour) > 23 or int(minute) > 59 or (second and int(second) > 60):
         return None

@@ -9,6 +9,7 @@ nothing of the field is lost. Who a mail is *from* is a question for `author`, w
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from posthouse.mail import charsets
@@ -19,6 +20,10 @@ from posthouse.mail.words import decode_words, encode_phrase, one_line
 # What is beyond these bounds of one field is not read.
 ADDRESSES = 20_000
 LIST_OCTETS = 1_000_000
+
+# The same people write to each other: short values that were met lately are not read again.
+_SHORT_OCTETS = 250
+_SHORT_KEPT = 2048
 
 # The form in which nearly all mailboxes come: a name of atoms or in plain quotes, the address in angle brackets.
 _ADDR = rb"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~.]+@[A-Za-z0-9.\-]+"
@@ -72,6 +77,10 @@ def parse_address_list(value: bytes) -> tuple[Entry, ...]:
 
     Beyond 20,000 mailboxes or 1 MB the rest is left out.
     """
+    return _short(value) if len(value) <= _SHORT_OCTETS else _entries(value)
+
+
+def _entries(value: bytes) -> tuple[Entry, ...]:
     value = unfold(value[:LIST_OCTETS])
     found: list[Mailbox] = []
     # Where nothing but commas parts the mailboxes they can be had by cutting; else each octet counts.
@@ -86,6 +95,9 @@ def parse_address_list(value: bytes) -> tuple[Entry, ...]:
         elif item:
             return _Reader().read(value)
     return tuple(found)
+
+
+_short = lru_cache(_SHORT_KEPT)(_entries)
 
 
 def mailboxes(entries: Iterable[Entry]) -> tuple[Mailbox, ...]:

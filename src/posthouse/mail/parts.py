@@ -105,7 +105,9 @@ class Part:
 
     def _line_ends(self) -> int:
         """Counted once for each octet, however many messages lie around it: what is inside comes first."""
-        if self._newlines < 0:
+        if self._newlines < 0 and not self.parts and self.message is None:
+            self._newlines = _count_line_ends(self.octets, self.body_start, self.end)
+        elif self._newlines < 0:
             for part in reversed(list(self.walk())):
                 if part._newlines < 0:
                     part._count_line_ends()

@@ -9,9 +9,9 @@ from posthouse.mail.words import one_line
 # RFC 8970 §3.1
 PREVIEW_CHARACTERS = 200
 
-# So much of a body is looked at: at first, and where that gave too little.
-_FIRST_OCTETS = 1_200
-_MORE_OCTETS = 64_000
+# So much of a body is looked at: at first, and where that gave too little. HTML begins with what nobody reads.
+_PLAIN_OCTETS = (320, 2_000, 64_000)
+_HTML_OCTETS = (64_000,)
 
 # What stands between these tags is not for reading; these others break words apart by themselves.
 _HIDDEN = frozenset(("head", "script", "style", "title", "template", "noscript", "svg"))
@@ -23,10 +23,11 @@ def preview(parts: Bodies) -> str:
     for part in parts.text:
         if part.content_type[0] != "text":
             continue
-        is_html = part.content_type[1] == "html"
-        line = "" if is_html else _line(part, _FIRST_OCTETS)
-        if len(line) < PREVIEW_CHARACTERS and (is_html or part.size > _FIRST_OCTETS):
-            line = _line(part, _MORE_OCTETS)
+        line = ""
+        for limit in _HTML_OCTETS if part.content_type[1] == "html" else _PLAIN_OCTETS:
+            line = _line(part, limit)
+            if len(line) >= PREVIEW_CHARACTERS or part.size <= limit:
+                break
         if line:
             return one_line(line[:PREVIEW_CHARACTERS])
     return ""

@@ -9,15 +9,19 @@ quotes, so that a strict client can read what a careless sender wrote. Encoded w
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from posthouse.mail.headers import Header
-from posthouse.mail.mailboxes import Entry, Group, Mailbox
+from posthouse.mail.mailboxes import Entry, Group, Mailbox, parse_address_list
 from posthouse.mail.message import Message, Part
 from posthouse.mail.parameters import split_parameters
 from posthouse.mail.tokens import unfold, unquote
 
 # A longer string is sent as a literal, which clients read without a buffer for the line.
 _QUOTED_OCTETS = 1000
+# Short values that were met lately are not written anew.
+_SHORT_OCTETS = 250
+_SHORT_KEPT = 2048
 
 _is_plain = re.compile(rb"[ !#-\[\]-~]*").fullmatch
 _is_seven_bit = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*").fullmatch
@@ -95,8 +99,21 @@ def _field(header: Header, name: str) -> bytes:
 
 
 def _addresses(header: Header, name: str, default: bytes = b"NIL") -> bytes:
-    entries = header.addresses(name)
-    return b"(%b)" % b"".join(map(_entry, entries)) if entries else default
+    found = header.all(name)
+    if not found:
+        return default
+    if len(found) == 1 and len(found[0].value) <= _SHORT_OCTETS:
+        return _short_list(found[0].value) or default
+    return _list(header.addresses(name)) or default
+
+
+def _list(entries: Sequence[Entry]) -> bytes:
+    return b"(%b)" % b"".join(map(_entry, entries)) if entries else b""
+
+
+@lru_cache(_SHORT_KEPT)
+def _short_list(value: bytes) -> bytes:
+    return _list(parse_address_list(value))
 
 
 def _entry(entry: Entry) -> bytes:
@@ -136,6 +153,11 @@ def _basic(part: Part) -> bytes:
 
 
 def _text(text: str) -> bytes:
+    return _short_text(text) if len(text) <= _SHORT_OCTETS else string(text.encode("utf-8", "replace"))
+
+
+@lru_cache(_SHORT_KEPT)
+def _short_text(text: str) -> bytes:
     return string(text.encode("utf-8", "replace"))
 
 
