@@ -1,0 +1,110 @@
+"""dkimpy verifies what we sign and we verify what it signs, also after everything that a relay may do to it."""
+
+from base64 import b64encode
+
+import dkim
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checks.dkim.relays import letters, relayed
+from checks.dkim.signers import LETTER, ed25519, keys, look, records_for_dkimpy, results, rsa, signed
+from checks.zone import NOW
+from posthouse.checks.dkim import SigningKey, sign
+from posthouse.mail.instant import DAY
+
+CANONICALIZATIONS = [(header, body) for header in (b"simple", b"relaxed") for body in (b"simple", b"relaxed")]
+# dkimpy signs with the time of the machine.
+LATER = NOW + 36_500 * DAY
+FIELDS = [b"from", b"from", b"subject", b"subject", b"date", b"to", b"cc", b"x-thing", b"x-other"]
+
+
+def signed_by_dkimpy(octets: bytes, key: SigningKey, canonicalize: tuple[bytes, bytes]) -> bytes:
+    private = key.pem()
+    if key.algorithm == "ed25519-sha256":
+        private = b64encode(key.private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()))
+    field = dkim.sign(
+        octets, key.selector.encode(), key.domain.encode(), private, canonicalize=canonicalize,
+        include_headers=FIELDS, signature_algorithm=key.algorithm.encode(),
+    )  # fmt: skip
+    return bytes(field) + octets
+
+
+def dkimpy_says(octets: bytes) -> list[bool]:
+    def verifies(n: int) -> bool:
+        try:
+            return bool(dkim.DKIM(octets).verify(n, dnsfunc=records_for_dkimpy(keys())))
+        except dkim.DKIMException:
+            return False
+
+    return [verifies(n) for n in range(octets.lower().count(b"dkim-signature:"))]
+
+
+def test_dkimpy_verifies_what_we_sign() -> None:
+    assert dkimpy_says(signed(LETTER)) == [True, True]
+
+
+@given(letters())
+def test_dkimpy_verifies_whatever_we_sign(letter: bytes) -> None:
+    assert dkimpy_says(signed(letter)) == [True, True]
+
+
+@given(letters(), st.data())
+def test_dkimpy_verifies_what_we_sign_after_a_relay(letter: bytes, data: st.DataObject) -> None:
+    octets = data.draw(relayed(signed(letter)))
+    assert dkimpy_says(octets) == [True, True]
+    assert results(octets) == ["pass", "pass"]
+
+
+@given(letters(), st.sampled_from([rsa, ed25519]), st.sampled_from(CANONICALIZATIONS))
+def test_we_verify_whatever_dkimpy_signs(letter: bytes, key, canonicalize: tuple[bytes, bytes]) -> None:
+    [signature] = look(signed_by_dkimpy(letter, key(), canonicalize), now=LATER)
+    assert signature.result == "pass", signature.verdict.reason
+
+
+@given(letters(), st.sampled_from([rsa, ed25519]), st.data())
+def test_we_verify_what_dkimpy_signs_after_a_relay(letter: bytes, key, data: st.DataObject) -> None:
+    octets = data.draw(relayed(signed_by_dkimpy(letter, key(), (b"relaxed", b"relaxed"))))
+    [signature] = look(octets, now=LATER)
+    assert signature.result == "pass", signature.verdict.reason
+
+
+@given(letters(), st.data())
+def test_both_see_every_octet_that_was_altered(letter: bytes, data: st.DataObject) -> None:
+    """One octet of a signed field or of the body, anything but white space, becomes another."""
+    octets = sign(letter, [rsa()], NOW) + letter
+    start = len(octets) - len(letter)
+    places = [n for n in range(start, len(octets)) if octets[n : n + 1] not in b" \t\r\n:"]
+    value_only = [n for n in places if _is_signed(octets, n)]
+    place = data.draw(st.sampled_from(value_only))
+    other = b"Q" if octets[place] != ord("Q") else b"R"
+    octets = octets[:place] + other + octets[place + 1 :]
+    assert results(octets) == ["fail"]
+    assert dkimpy_says(octets) == [False]
+
+
+def _is_signed(octets: bytes, place: int) -> bool:
+    """Whether the octet is in the body, or in the value of From or Subject."""
+    body = octets.index(b"\r\n\r\n") + 4
+    if place >= body:
+        return True
+    for name in (b"\r\nFrom: ", b"\r\nSubject:"):
+        at = octets.find(name)
+        if at < 0:
+            continue
+        end = at + 2
+        while True:
+            end = octets.index(b"\r\n", end) + 2
+            if octets[end : end + 1] not in (b" ", b"\t"):
+                break
+        if at + len(name) <= place < end:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("canonicalize", CANONICALIZATIONS)
+def test_an_empty_body_is_the_same_to_both(canonicalize: tuple[bytes, bytes]) -> None:
+    letter = b"From: alice@example.org\r\nSubject: nothing\r\n\r\n"
+    assert results(signed_by_dkimpy(letter, rsa(), canonicalize), now=LATER) == ["pass"]
+    assert dkimpy_says(signed(letter)) == [True, True]
