@@ -52,9 +52,8 @@ class _Value(NamedTuple):
 
 def images(extension: bytes) -> tuple[Image, ...]:
     """The embedded pictures of the certificate's subject. Raises LogotypeError."""
-    (whole,) = _values(extension, 1)
     found: list[Image] = []
-    for logo in _inside(whole, _SEQUENCE):
+    for logo in (logo for whole in _values(extension, 1) for logo in _inside(whole, _SEQUENCE)):
         if logo.tag != _SUBJECT_LOGO:
             continue
         # subjectLogo is tagged EXPLICIT, the CHOICE in it IMPLICIT: [2] { [0] LogotypeData }.
