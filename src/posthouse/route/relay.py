@@ -170,7 +170,7 @@ class Relay:
         limit = self._room()
         lease = int(settings.lease * SECOND)
         claims = await acceptance.db.write(
-            lambda tx: queue.claim(tx, now, self._owner, limit, lease, per_domain=self._per_domain)
+            lambda tx: queue.claim(tx, now, self._owner, limit, lease, per_domain=self._per_domain), quick=True
         )
         for claim in claims:
             name = self._exchanges.destination(claim.deliveries[0].domain)

@@ -15,7 +15,7 @@ from posthouse.mail.delivery import Attempt, Delivery, Outcome, Schedule, State
 from posthouse.mail.headers import scan_header
 from posthouse.mail.instant import Instant, rfc3339
 from posthouse.mail.journey import Fact, Stamp, Step
-from posthouse.route.acceptance import Acceptance
+from posthouse.route.acceptance import QUICK_RECIPIENTS, Acceptance
 from posthouse.route.bounce import QUOTE_OCTETS, Action, Notice, Original, wanted
 from posthouse.route.observer import Observer
 from posthouse.store import journeys, queue
@@ -79,7 +79,7 @@ class Settlement:
                 await asyncio.sleep(wait)
             try:
                 stamps, topics = await self._acceptance.db.write(
-                    lambda tx: self._enter(tx, result, outcomes, original)
+                    lambda tx: self._enter(tx, result, outcomes, original), quick=len(outcomes) <= QUICK_RECIPIENTS
                 )
             except StoreFault as fault:
                 self._observer.failed("storing the result of a try", fault)
