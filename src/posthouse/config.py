@@ -194,7 +194,7 @@ class Dns(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         10 * SECOND
     )
     trust_ad: Annotated[
-        bool, Meta(description="believe the resolver's DNSSEC flag: only where the way to it is safe")
+        bool, Meta(description="believe the DNSSEC flag (AD) of a resolver on a loopback address")
     ] = False
 
 

@@ -13,9 +13,12 @@ import dns.rcode
 import dns.rrset
 import pytest
 
+from posthouse.checks import spf
 from posthouse.mail.dns import Answer, DnsFault, Mx, Tlsa
 from posthouse.serve import resolver as resolver_module
-from posthouse.serve.resolver import Cache, Resolver, system_servers
+from posthouse.serve import upstream as upstream_module
+from posthouse.serve.resolver import Cache, Resolver
+from posthouse.serve.upstream import system_servers
 from serve.loops import on_both_loops, run
 
 Query = dns.message.Message
@@ -194,6 +197,8 @@ def test_the_cache_is_bounded_in_entries_and_octets() -> None:
     assert len(cache) == 2
     cache.put(("huge", 1), Answer((), ttl=60), 30_000, 0.0)
     assert len(cache) == 0
+    cache.put(("many", 1), Answer(("192.0.2.1",) * 200, ttl=60), 3_000, 0.0)
+    assert len(cache) == 0
     cache.put(("a", 1), Answer((), ttl=60), 100, 0.0)
     cache.put(("a", 1), Answer((), ttl=60), 100, 0.0)
     assert len(cache) == 1
@@ -363,7 +368,7 @@ def test_a_lame_server_is_a_fault() -> None:
 
 
 def test_silence_is_a_fault_after_the_time_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver_module, "TRY_SECONDS", (0.05, 0.05, 10.0))
+    monkeypatch.setattr(upstream_module, "TRY_SECONDS", (0.05, 0.05, 10.0))
 
     async def test(dns_port: Resolver, server: Server) -> None:
         with pytest.raises(DnsFault, match=r"no answer about a\.test within 0\.3 seconds"):
@@ -375,7 +380,7 @@ def test_silence_is_a_fault_after_the_time_allowed(monkeypatch: pytest.MonkeyPat
 
 @on_both_loops
 def test_another_server_is_asked_where_one_is_silent_or_gone(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver_module, "TRY_SECONDS", (0.05, 10.0))
+    monkeypatch.setattr(upstream_module, "TRY_SECONDS", (0.05, 10.0))
 
     async def main() -> None:
         async with Server(lambda query, _: []) as silent, Server(zone("mx.test. 300 A 192.0.2.1")) as good:
@@ -491,6 +496,133 @@ def test_one_unsigned_link_makes_the_chain_insecure() -> None:
         assert (await dns_port.a("a.test")).secure is False
 
     asking(script, test, trust_ad=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "near"),
+    [("127.0.0.1", True), ("127.0.0.53", True), ("::1", True), ("192.0.2.1", False), ("2001:db8::1", False),
+     ("fe80::1%eth0", False)],
+)
+def test_only_a_resolver_on_this_machine_is_believed(host: str, near: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert upstream_module._is_near(host) is near
+    monkeypatch.setattr(upstream_module, "_is_near", lambda _: near)
+
+    def script(query: Query, datagram: bool) -> list[bytes]:
+        message = reply(query, "mx.test. 300 A 192.0.2.1")
+        message.flags |= dns.flags.AD
+        return [message.to_wire()]
+
+    async def test(dns_port: Resolver, server: Server) -> None:
+        assert (await dns_port.a("mx.test")).secure is near
+        assert bool(server.queries[0].flags & dns.flags.AD) is near
+
+    asking(script, test, trust_ad=True)
+
+
+@on_both_loops
+def test_who_has_little_time_gets_a_fault_when_it_is_over(loop: str) -> None:
+    async def test(dns_port: Resolver, server: Server) -> None:
+        hurried = dns_port.within(0.05)
+        for ask in (hurried.a, hurried.aaaa, hurried.mx, hurried.txt, hurried.tlsa):
+            with pytest.raises(DnsFault, match=r"no more time to ask about slow\.test"):
+                await ask("Slow.test")
+        with pytest.raises(DnsFault, match="no more time"):
+            await hurried.ptr("192.0.2.1")
+        # What nobody had the time to wait for was not even asked.
+        assert sum(server.asked.values()) == 1
+        with pytest.raises(DnsFault, match="no more time"):
+            await dns_port.within(0.0).a("other.test")
+        assert sum(server.asked.values()) == 1
+
+    asking(lambda query, _: [], test, loop)
+
+
+def test_who_has_little_time_gets_every_answer_that_is_known_or_comes_in_time() -> None:
+    async def test(dns_port: Resolver, server: Server) -> None:
+        hurried = dns_port.within(5.0)
+        assert (await hurried.a("MX.test")).records == ("192.0.2.1",)
+        for _ in range(2):
+            assert (await hurried.ptr("192.0.2.1")).records == ("mx.test",)
+            assert not (await hurried.txt("gone.test")).exists
+        late = dns_port.within(0.0)
+        assert (await late.a("mx.test")).records == ("192.0.2.1",)
+        assert (await late.a("MX.test")).records == ("192.0.2.1",)
+        assert sum(server.asked.values()) == 3
+
+    asking(zone("mx.test. 300 A 192.0.2.1", "1.2.0.192.in-addr.arpa. 300 PTR mx.test."), test)
+
+
+def test_a_fresh_fault_is_told_again_to_those_in_a_hurry_and_to_nobody_else() -> None:
+    now = [0.0]
+
+    def script(query: Query, datagram: bool) -> list[bytes]:
+        return [reply(query, rcode=dns.rcode.SERVFAIL).to_wire()]
+
+    async def test(dns_port: Resolver, server: Server) -> None:
+        for at, asked in ((0.0, 1), (1.0, 1), (4.9, 1), (5.0, 2), (9.9, 2)):
+            now[0] = at
+            with pytest.raises(DnsFault, match="SERVFAIL"):
+                await dns_port.within(20.0).a("mx.test")
+            assert len(server.queries) == asked
+        with pytest.raises(DnsFault, match="SERVFAIL"):
+            await dns_port.a("mx.test")
+        assert len(server.queries) == 3
+
+    asking(script, test, clock=lambda: now[0])
+
+
+def test_an_answer_ends_the_memory_of_a_fault() -> None:
+    broken = [True]
+
+    def script(query: Query, datagram: bool) -> list[bytes]:
+        if broken[0]:
+            return [reply(query, rcode=dns.rcode.SERVFAIL).to_wire()]
+        return [reply(query, "mx.test. 0 A 192.0.2.1").to_wire()]
+
+    async def test(dns_port: Resolver, server: Server) -> None:
+        with pytest.raises(DnsFault):
+            await dns_port.a("mx.test")
+        broken[0] = False
+        for ask in (dns_port.a, dns_port.within(5.0).a):
+            assert (await ask("mx.test")).records == ("192.0.2.1",)
+
+    asking(script, test)
+
+
+def test_the_memory_of_faults_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver_module, "FAULTS_KEPT", 3)
+
+    async def test(dns_port: Resolver, server: Server) -> None:
+        for number in range(10):
+            with pytest.raises(DnsFault):
+                await dns_port.a(f"n{number}.test")
+        for number, asked in ((9, 10), (7, 10), (6, 11)):
+            with pytest.raises(DnsFault):
+                await dns_port.within(5.0).a(f"n{number}.test")
+            assert len(server.queries) == asked
+
+    asking(lambda query, _: [reply(query, rcode=dns.rcode.SERVFAIL).to_wire()], test)
+
+
+def test_an_spf_check_ends_in_time_however_slow_the_dns_is() -> None:
+    """RFC 7208 §4.6.4: a check has a limit of time, and temperror is its result then."""
+
+    def script(query: Query, datagram: bool) -> list[bytes]:
+        question = query.question[0]
+        if question.rdtype == dns.rdatatype.TXT:
+            return [reply(query, f'{question.name} 300 TXT "v=spf1 ptr a:x.slow.test mx:y.slow.test -all"').to_wire()]
+        return []
+
+    async def test(dns_port: Resolver, server: Server) -> None:
+        found = await spf.check(
+            "192.0.2.1", "mx.slow.test", None, dns_port.within(0.2), receiver="mx.test", now=1_740_852_930_000_000
+        )
+        assert found.result == "temperror"
+        assert "no more time" in found.verdict.reason
+        # The names of the client were waited for in vain; what came after was not asked any more.
+        assert {kind for _, kind, _ in server.asked} == {"TXT", "PTR"}
+
+    asking(script, test)
 
 
 def test_closing_ends_the_questions_under_way() -> None:

@@ -2,49 +2,51 @@
 
     dns = Resolver([("127.0.0.1", 5353)])                # or none: those of /etc/resolv.conf
     answer = await dns.mx("example.org")                 # DnsFault for time-out, SERVFAIL, lame, malformed
+    hurried = dns.within(20)                             # a `Dns` whose questions all end within 20 seconds from now
 
 It asks a recursive resolver, or an authoritative server (the lab's), and believes only what answers its question:
-every question goes out from a port of its own to one server, with a random id; whatever does not come from there, or
-carries another id or question, is passed over and the waiting goes on. CNAME chains are followed within the answer, and
-asked on where the answer ends, up to `CNAME_HOPS`. The octets of a message are read by dnspython.
+`upstream` carries the questions. CNAME chains are followed within the answer, and asked on where the answer ends, up
+to `CNAME_HOPS`; records that were not asked for are passed over.
+
+Answers are kept for their TTL, "no such name" and "nothing of that type" as the SOA allows (RFC 2308), all within
+bounds; identical questions that are asked at the same time go out once. A fault is never kept as an answer; but who
+asks `within` a time is told of one that is a few seconds old, instead of waiting for the next. DNSSEC is the word of a
+resolver on this machine, where the settings believe it: `Answer.secure` is its AD flag, for the whole chain of aliases.
 """
 
 import asyncio
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any, NamedTuple
+from typing import Any
 
 import dns.exception
-import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
-import dns.resolver
-import dns.reversename
 import dns.rrset
 
-from posthouse.mail.dns import Answer, DnsFault, Mx, Tlsa
+from posthouse.mail.dns import Answer, Dns, DnsFault, Mx, Tlsa
+from posthouse.serve.upstream import Server, Upstream, readable
 
 CNAME_HOPS = 8
-PAYLOAD = 1232  # what passes everywhere unfragmented
-ASKED_AT_ONCE = 256
-TRY_SECONDS = (1.5, 3.0, 6.0)  # patience with one server, round by round
 TTL_MOST = 86_400
 # RFC 2308 §5: up to three hours are sensible; a domain that is being set up should not wait that long.
 NEGATIVE_TTL_MOST = 900
 CACHE_ENTRIES = 20_000
 CACHE_OCTETS = 16 * 1024 * 1024
 ENTRY_OCTETS = 500  # what an entry costs besides its records
+RECORD_OCTETS = 100  # what a record costs besides its octets
+FAULT_SECONDS = 5.0  # so long a fault is told again to those in a hurry
+FAULTS_KEPT = 1_000
 
-_HEADER_OCTETS = 12
-_CUT = 0x82  # QR and TC in the third octet of a message (RFC 1035 §4.1.1)
-
-Server = tuple[str, int]
+_A, _AAAA, _MX, _TXT, _PTR, _TLSA = (
+    int(dns.rdatatype.from_text(kind)) for kind in ("A", "AAAA", "MX", "TXT", "PTR", "TLSA")
+)
 
 
 class Cache:
@@ -71,8 +73,9 @@ class Cache:
         self._drop(key)
         if answer.ttl <= 0:
             return
-        self._kept[key] = (answer, now + answer.ttl, octets + ENTRY_OCTETS)
-        self._held += octets + ENTRY_OCTETS
+        cost = octets + ENTRY_OCTETS + RECORD_OCTETS * len(answer.records)
+        self._kept[key] = (answer, now + answer.ttl, cost)
+        self._held += cost
         while len(self._kept) > self._entries or self._held > self._octets:
             self._drop(next(iter(self._kept)))
 
@@ -97,35 +100,43 @@ class Resolver:
         counted: Callable[[str, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`timeout` in seconds for one question, all tries together. `counted(type, result)` hears of every question
-        that is really asked: `found`, `empty`, `missing` or `fault`."""
-        self._servers = tuple(servers) or system_servers()
+        """`timeout` in seconds for one question, all tries together. `trust_ad` counts only for servers on loopback
+        addresses. `counted(type, result)` hears of every question that is really asked: `found`, `empty`, `missing`
+        or `fault`."""
+        self._upstream = Upstream(servers, trust_ad=trust_ad)
         self._timeout = timeout
-        self._trust_ad = trust_ad
         self._counted = counted
         self._clock = clock
         self._cache = Cache()
         self._asked: dict[tuple[str, int], asyncio.Task[Answer[Any]]] = {}
-        self._slots = asyncio.Semaphore(ASKED_AT_ONCE)
+        self._faults: OrderedDict[tuple[str, int], tuple[str, float]] = OrderedDict()
+
+    # A warm answer costs one look into the cache and no further await: every message asks several.
 
     async def a(self, name: str) -> Answer[str]:
-        return await self._ask(name, dns.rdatatype.A)
+        return self.warm(name, _A) or await self._ask(name, _A)
 
     async def aaaa(self, name: str) -> Answer[str]:
-        return await self._ask(name, dns.rdatatype.AAAA)
+        return self.warm(name, _AAAA) or await self._ask(name, _AAAA)
 
     async def mx(self, name: str) -> Answer[Mx]:
-        return await self._ask(name, dns.rdatatype.MX)
+        return self.warm(name, _MX) or await self._ask(name, _MX)
 
     async def txt(self, name: str) -> Answer[bytes]:
-        return await self._ask(name, dns.rdatatype.TXT)
+        return self.warm(name, _TXT) or await self._ask(name, _TXT)
 
     async def ptr(self, ip: str) -> Answer[str]:
         """The names of an address. ValueError where `ip` is none."""
-        return await self._ask(str(ip_address(ip).reverse_pointer), dns.rdatatype.PTR)
+        name = _reverse(ip)
+        return self.warm(name, _PTR) or await self._ask(name, _PTR)
 
     async def tlsa(self, name: str) -> Answer[Tlsa]:
-        return await self._ask(name, dns.rdatatype.TLSA)
+        return self.warm(name, _TLSA) or await self._ask(name, _TLSA)
+
+    def within(self, seconds: float) -> Dns:
+        """The same answers for somebody whose time is limited: whatever is not known in `seconds` from now is a
+        `DnsFault`, and so is what failed for somebody else a moment ago."""
+        return _Hurried(self, self._clock() + seconds)
 
     async def close(self) -> None:
         """Ends every question under way; whoever waits for one gets a `DnsFault`."""
@@ -134,14 +145,38 @@ class Resolver:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask(self, name: str, kind: dns.rdatatype.RdataType) -> Answer[Any]:
-        key = (name.lower().rstrip("."), int(kind))
-        answer = self._cache.get(key, self._clock())
+    def warm(self, name: str, kind: int) -> Answer[Any] | None:
+        """What is known already of a name written as the cache has it."""
+        return self._cache.get((name, kind), self._clock())
+
+    async def _ask(self, name: str, kind: int) -> Answer[Any]:
+        key = (name.lower().rstrip("."), kind)
+        return self.warm(*key) or await self._wait(key)
+
+    async def ask_until(self, name: str, kind: int, deadline: float) -> Answer[Any]:
+        """`_ask` for somebody in a hurry; `deadline` is a time of the resolver's clock."""
+        key = (name.lower().rstrip("."), kind)
+        answer = self.warm(*key)
         if answer is not None:
             return answer
+        now = self._clock()
+        words, until = self._faults.get(key, ("", 0.0))
+        if now < until:
+            raise DnsFault(words)
+        late = DnsFault(f"there was no more time to ask about {key[0]}")
+        if now >= deadline:
+            raise late
+        try:
+            async with asyncio.timeout(deadline - now):
+                return await self._wait(key)
+        except TimeoutError:
+            raise late from None
+
+    async def _wait(self, key: tuple[str, int]) -> Answer[Any]:
+        """The answer from a server; asked by whoever comes first."""
         task = self._asked.get(key)
         if task is None:
-            task = self._asked[key] = asyncio.get_running_loop().create_task(self._find(key[0], kind))
+            task = self._asked[key] = asyncio.get_running_loop().create_task(self._find(*key))
             task.add_done_callback(lambda done: self._done(key, done))
         try:
             # Whoever gives up waiting leaves the question to the others.
@@ -156,6 +191,11 @@ class Resolver:
         if task.cancelled():
             return
         fault = task.exception()  # looked at, so that nobody complains when all who asked are gone
+        self._faults.pop(key, None)
+        if fault is not None:
+            self._faults[key] = (str(fault), self._clock() + FAULT_SECONDS)
+            if len(self._faults) > FAULTS_KEPT:
+                self._faults.popitem(last=False)
         if self._counted is not None:
             if fault is not None:
                 result = "fault"
@@ -164,98 +204,53 @@ class Resolver:
                 result = "found" if answer.records else "empty" if answer.exists else "missing"
             self._counted(dns.rdatatype.to_text(dns.rdatatype.RdataType(key[1])), result)
 
-    async def _find(self, name: str, kind: dns.rdatatype.RdataType) -> Answer[Any]:
+    async def _find(self, name: str, number: int) -> Answer[Any]:
+        kind = dns.rdatatype.RdataType(number)
         question = _question(name)
         if question is None:
             return Answer((), exists=False)
         try:
             async with asyncio.timeout(self._timeout):
-                answer, octets = await self._follow(question, kind)
+                answer, octets = await _follow(self._upstream, question, kind)
         except TimeoutError:
             raise DnsFault(f"no answer about {name} within {self._timeout:g} seconds") from None
-        self._cache.put((name, int(kind)), answer, octets, self._clock())
+        self._cache.put((name, number), answer, octets, self._clock())
         return answer
 
-    async def _follow(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> tuple[Answer[Any], int]:
-        """Ask, and ask on where a CNAME leads out of the answer; gives the answer and the octets it took."""
-        hops = octets = 0
-        ttl = TTL_MOST
-        secure = self._trust_ad
-        while True:
-            message, size = await self._exchange(name, kind)
-            octets += size
-            secure = secure and bool(message.flags & dns.flags.AD)
-            target, records, hops, least = _walk(message, name, kind, hops)
-            ttl = min(ttl, least)
-            if records is not None:
-                return Answer(_values(records, kind), secure=secure, ttl=ttl), octets
-            negative = _negative_ttl(message)
-            missing = message.rcode() == dns.rcode.NXDOMAIN
-            if missing or target == name or negative is not None:
-                ttl = min(ttl, negative or 0)
-                return Answer((), exists=not missing, secure=secure, ttl=ttl), octets
-            name = target
 
-    async def _exchange(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> "_Response":
-        """One question to the servers in turn, until one gives an answer that counts. Only silence is asked again."""
-        fault = DnsFault(f"no server can answer about {_text(name)}")
-        servers = self._servers
-        async with self._slots:
-            for seconds in TRY_SECONDS:
-                silent = []
-                for server in servers:
-                    try:
-                        response = await self._try(name, kind, server, seconds)
-                    except _Silence as error:
-                        fault = error
-                        silent.append(server)
-                    except DnsFault as error:
-                        fault = error
-                    else:
-                        self._prefer(server)
-                        return response
-                servers = tuple(silent)
-        raise fault
+class _Hurried:
+    """`Resolver.within`: a `Dns` that ends at a time."""
 
-    def _prefer(self, server: Server) -> None:
-        """The one that answered is asked first from now on."""
-        if self._servers[0] != server:
-            self._servers = (server, *(other for other in self._servers if other != server))
+    __slots__ = ("_deadline", "_resolver")
 
-    async def _try(
-        self, name: dns.name.Name, kind: dns.rdatatype.RdataType, server: Server, seconds: float
-    ) -> "_Response":
-        """One question to one server. DnsFault for silence and for answers that are none."""
-        for edns in (True, False):
-            query = _query(name, kind, edns, self._trust_ad)
-            try:
-                async with asyncio.timeout(seconds):
-                    response = await _by_datagram(query, server) or await _by_stream(query, server)
-            except TimeoutError:
-                raise _Silence(f"{server[0]} gave no answer about {_text(name)}") from None
-            except (OSError, EOFError) as error:
-                raise DnsFault(f"{server[0]} cannot be asked about {_text(name)}: {error}") from None
-            message = response.message
-            rcode = message.rcode()
-            if edns and rcode in (dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS):
-                # RFC 6891 §7: it does not know EDNS.
-                continue
-            if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-                raise DnsFault(f"{server[0]} answered {dns.rcode.to_text(rcode)} about {_text(name)}")
-            if not message.answer and not message.flags & (dns.flags.AA | dns.flags.RA):
-                # RFC 1912 §2.8: lame; it neither knows the zone nor looks further.
-                raise DnsFault(f"{server[0]} does not know {_text(name)}, and asks nobody else")
-            return response
-        raise DnsFault(f"{server[0]} does not understand the question about {_text(name)}")
+    def __init__(self, resolver: Resolver, deadline: float) -> None:
+        self._resolver = resolver
+        self._deadline = deadline
+
+    async def a(self, name: str) -> Answer[str]:
+        return self._resolver.warm(name, _A) or await self._resolver.ask_until(name, _A, self._deadline)
+
+    async def aaaa(self, name: str) -> Answer[str]:
+        return self._resolver.warm(name, _AAAA) or await self._resolver.ask_until(name, _AAAA, self._deadline)
+
+    async def mx(self, name: str) -> Answer[Mx]:
+        return self._resolver.warm(name, _MX) or await self._resolver.ask_until(name, _MX, self._deadline)
+
+    async def txt(self, name: str) -> Answer[bytes]:
+        return self._resolver.warm(name, _TXT) or await self._resolver.ask_until(name, _TXT, self._deadline)
+
+    async def ptr(self, ip: str) -> Answer[str]:
+        name = _reverse(ip)
+        return self._resolver.warm(name, _PTR) or await self._resolver.ask_until(name, _PTR, self._deadline)
+
+    async def tlsa(self, name: str) -> Answer[Tlsa]:
+        return self._resolver.warm(name, _TLSA) or await self._resolver.ask_until(name, _TLSA, self._deadline)
 
 
-def system_servers() -> tuple[Server, ...]:
-    """The resolvers in /etc/resolv.conf; where that says nothing, the one on this machine (resolv.conf(5))."""
-    try:
-        found = dns.resolver.Resolver(configure=True).nameservers
-    except dns.exception.DNSException:
-        found = []
-    return tuple((str(server), 53) for server in found) or (("127.0.0.1", 53),)
+@lru_cache(maxsize=4096)
+def _reverse(ip: str) -> str:
+    """The name under which the names of an address stand. ValueError."""
+    return str(ip_address(ip).reverse_pointer)
 
 
 def _question(name: str) -> dns.name.Name | None:
@@ -267,88 +262,28 @@ def _question(name: str) -> dns.name.Name | None:
         return None
 
 
-def _query(
-    name: dns.name.Name, kind: dns.rdatatype.RdataType, edns: bool, trust_ad: bool
-) -> dns.message.QueryMessage:
-    query = dns.message.make_query(name, kind, use_edns=0 if edns else False, payload=PAYLOAD)
-    query.id = secrets.randbelow(1 << 16)
-    if trust_ad:
-        # RFC 6840 §5.7: "tell me whether you validated it".
-        query.flags |= dns.flags.AD
-    return query
-
-
-class _Silence(DnsFault):
-    """Nothing came in time: worth another try."""
-
-
-class _Response(NamedTuple):
-    message: dns.message.Message
-    octets: int
-
-
-def _read(query: dns.message.QueryMessage, octets: bytes) -> _Response | None:
-    """The response in these octets; None where it is none to this query, or broken."""
-    try:
-        message = dns.message.from_wire(octets, ignore_trailing=True)
-        return _Response(message, len(octets)) if query.is_response(message) else None
-    except (dns.exception.DNSException, ValueError):
-        return None
-
-
-class _Datagram(asyncio.DatagramProtocol):
-    """Waits on a connected socket for the response to one query; None where it was cut."""
-
-    def __init__(self, query: dns.message.QueryMessage) -> None:
-        self.query = query
-        self.id = query.id.to_bytes(2, "big")
-        self.response: asyncio.Future[_Response | None] = asyncio.get_running_loop().create_future()
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        if self.response.done() or data[:2] != self.id or len(data) < _HEADER_OCTETS:
-            return
-        if data[2] & _CUT == _CUT:
-            # What is left of it need not even be whole (RFC 2181 §9).
-            self.response.set_result(None)
-            return
-        response = _read(self.query, data)
-        if response is not None:
-            self.response.set_result(response)
-
-    def error_received(self, exc: Exception) -> None:
-        # ICMP: nobody listens there. No need to wait for the time-out.
-        if not self.response.done():
-            self.response.set_exception(exc)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.response.cancel()
-
-
-async def _by_datagram(query: dns.message.QueryMessage, server: Server) -> _Response | None:
-    """None where the answer was cut. OSError where the server cannot be reached."""
-    loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_datagram_endpoint(lambda: _Datagram(query), remote_addr=server)
-    try:
-        transport.sendto(query.to_wire())
-        return await protocol.response
-    finally:
-        transport.close()
-
-
-async def _by_stream(query: dns.message.QueryMessage, server: Server) -> _Response:
-    """RFC 1035 §4.2.2. OSError, EOFError where the server cannot be reached; DnsFault for an answer that is none."""
-    reader, writer = await asyncio.open_connection(*server)
-    try:
-        wire = query.to_wire()
-        writer.write(len(wire).to_bytes(2, "big") + wire)
-        octets = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
-    finally:
-        writer.close()
-    # A large answer takes its time to read: nobody else waits for it.
-    response = await asyncio.to_thread(_read, query, octets)
-    if response is None:
-        raise DnsFault(f"{server[0]} answered something else over TCP")
-    return response
+async def _follow(
+    upstream: Upstream, name: dns.name.Name, kind: dns.rdatatype.RdataType
+) -> tuple[Answer[Any], int]:
+    """Ask, and ask on where a CNAME leads out of the answer; gives the answer and the octets it took."""
+    hops = octets = 0
+    ttl = TTL_MOST
+    secure = True
+    while True:
+        reply = await upstream.ask(name, kind)
+        message = reply.message
+        octets += reply.octets
+        secure = secure and reply.secure
+        target, records, hops, least = _walk(message, name, kind, hops)
+        ttl = min(ttl, least)
+        if records is not None:
+            return Answer(_values(records, kind), secure=secure, ttl=ttl), octets
+        negative = _negative_ttl(message)
+        missing = message.rcode() == dns.rcode.NXDOMAIN
+        if missing or target == name or negative is not None:
+            ttl = min(ttl, negative or 0)
+            return Answer((), exists=not missing, secure=secure, ttl=ttl), octets
+        name = target
 
 
 def _walk(
@@ -365,7 +300,7 @@ def _walk(
             return name, None, hops, ttl
         hops += 1
         if hops > CNAME_HOPS:
-            raise DnsFault(f"a chain of more than {CNAME_HOPS} aliases ends at {_text(name)}")
+            raise DnsFault(f"a chain of more than {CNAME_HOPS} aliases ends at {readable(name)}")
         ttl = min(ttl, alias.ttl)
         name = alias[0].target
 
@@ -383,16 +318,11 @@ def _values(records: dns.rrset.RRset, kind: dns.rdatatype.RdataType) -> tuple[An
         case dns.rdatatype.A | dns.rdatatype.AAAA:
             return tuple(str(record.address) for record in records)
         case dns.rdatatype.MX:
-            return tuple(Mx(int(record.preference), _text(record.exchange)) for record in records)
+            return tuple(Mx(int(record.preference), readable(record.exchange)) for record in records)
         case dns.rdatatype.TXT:
             # RFC 7208 §3.3, RFC 6376 §3.6.2.2: the strings of one record are joined without a space.
             return tuple(b"".join(record.strings) for record in records)
         case dns.rdatatype.PTR:
-            return tuple(_text(record.target) for record in records)
+            return tuple(readable(record.target) for record in records)
         case _:
             return tuple(Tlsa(int(r.usage), int(r.selector), int(r.mtype), bytes(r.cert)) for r in records)
-
-
-def _text(name: dns.name.Name) -> str:
-    """Lower case, no trailing dot; the root (null MX, RFC 7505) is empty."""
-    return name.to_text(omit_final_dot=True).lower() if name != dns.name.root else ""
