@@ -45,9 +45,11 @@ def signed(octets: bytes) -> bytes:
 
 
 def zone(*more: SigningKey, **records: str) -> Zone:
-    """The keys of `keys` and `more`; `records` are texts instead of those, by selector."""
+    """The keys of `keys` and `more`; `records` are texts instead of those, by selector, "<rsa>" the key in them."""
     texts = {key.dns_name: key.dns_record() for key in (*keys(), *more)}
-    texts |= {f"{selector}._domainkey.example.org": text for selector, text in records.items()}
+    public = rsa().dns_record().partition("p=")[2]
+    for selector, text in records.items():
+        texts[f"{selector}._domainkey.example.org"] = text.replace("<rsa>", public)
     return Zone({name: {"TXT": [text]} for name, text in texts.items() if text})
 
 
