@@ -82,9 +82,9 @@ def read(octets: Octets, prefix: bytes) -> Draft:
         raise SigningFault(f"{flaw}, so that it cannot be signed")
     fields = (*front.fields, *header.fields)
     count = Counter(field.key for field in fields)
-    doubled = [name for name in SINGLETONS if count[name] > 1]
+    doubled = next((field.name for field in fields if count[field.key] > 1 and field.key in SINGLETONS), "")
     if doubled:
-        raise SigningFault(f"There is more than one {min(doubled)} field, so that it cannot be signed")
+        raise SigningFault(f"There is more than one {doubled} field, so that it cannot be signed")
     # RFC 6376 §5.4: From must be signed.
     if not count["from"]:
         raise SigningFault("There is no From field, so that it cannot be signed")
