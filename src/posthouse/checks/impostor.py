@@ -1,0 +1,337 @@
+"""Does a message pretend to be from somebody else, without saying anything that SPF, DKIM or DMARC could test?
+
+    house = Circle(own_people, known=[Known("paypal.com", Kin.PROTECTED, "PayPal")])
+    circle = Circle(correspondents, beside=house)              whom an account knows
+    check(message, circle, lookalike.findings).findings
+
+Anybody may put any name before his address. So what a reader sees is held against whom he knows: a name with another
+address in it, the name of an acquaintance or of a protected brand before an address that is neither's, an answer that
+would go elsewhere, text that is turned round or cannot be seen. A first letter that asks for money, presses for time
+and wants its answer sent elsewhere is how firms are robbed (business e-mail compromise): no single sign means much,
+together they are a warning.
+
+A warning is all that ever comes of it. The verdict's word is at most softfail, which no rule turns into a refusal,
+and what was found is shown to the reader: a message is never dropped for how it sounds.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from unicodedata import normalize
+
+from posthouse.checks import phrases
+from posthouse.checks.finding import Finding, Severity, ranked, result, sentence
+from posthouse.checks.lookalike import Kin, Known
+from posthouse.checks.lookalike.scripts import invisible, mixture, overrides, scripts
+from posthouse.checks.lookalike.skeleton import shape
+from posthouse.checks.phrases import Topic
+from posthouse.checks.suffixes import registrable
+from posthouse.mail.address import Address
+from posthouse.mail.bodies import bodies
+from posthouse.mail.headers import Header
+from posthouse.mail.mailboxes import mailboxes
+from posthouse.mail.message import Message
+from posthouse.mail.preview import readable
+from posthouse.mail.verdict import Verdict
+
+# So much of a display name, a subject and a body is looked at; of a body also in octets, before it is decoded.
+_NAME_CHARACTERS = 200
+_SUBJECT_CHARACTERS = 1_000
+_BODY_CHARACTERS = 8_192
+_BODY_OCTETS = 32_768
+_TEXTS = 2
+_ATTACHMENTS = 20
+_REPLY_TO = 5
+
+# Where anybody gets an address within a minute; an answer that leads there from a firm's address is no firm's.
+FREEMAIL = frozenset((
+    "gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "msn.com", "yahoo.com", "ymail.com",
+    "aol.com", "icloud.com", "me.com", "mac.com", "gmx.de", "gmx.net", "gmx.com", "gmx.at", "gmx.ch", "web.de",
+    "t-online.de", "freenet.de", "mail.com", "mail.ru", "yandex.ru", "yandex.com", "proton.me", "protonmail.com",
+    "tutanota.com", "tuta.com", "zoho.com", "zohomail.com", "orange.fr", "free.fr", "laposte.net", "libero.it",
+    "wp.pl", "o2.pl", "onet.pl", "interia.pl", "seznam.cz", "qq.com", "163.com", "126.com", "naver.com", "ukr.net",
+))
+
+# Words of names that many share: a name of nothing else is nobody's.
+_EMPTY_WORDS = frozenset((
+    "dr", "prof", "professor", "mr", "mrs", "ms", "miss", "mx", "sir", "herr", "frau", "monsieur", "madame",
+    "m", "mme", "sr", "sra", "dott", "ing", "dipl", "mag", "phd", "md", "jr", "sen",
+    "admin", "administrator", "abuse", "account", "accounts", "accounting", "billing", "bot", "buchhaltung",
+    "ceo", "cfo", "contact", "customer", "daemon", "delivery", "desk", "einkauf", "finance", "help", "helpdesk",
+    "hostmaster", "hr", "info", "invoice", "it", "kontakt", "kundenservice", "list", "mail", "mailer",
+    "mailing", "manager", "marketing", "news", "newsletter", "no", "notification", "notifications", "office",
+    "order", "orders", "payroll", "postmaster", "press", "rechnung", "reply", "root", "sales", "security",
+    "service", "shop", "staff", "support", "system", "team", "the", "update", "vertrieb", "webmaster", "via",
+    "de", "von", "van", "and", "und", "et", "of", "at", "for", "from",
+))
+
+_find_words = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*").findall
+_find_address = re.compile(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}").search
+_without_brackets = re.compile(r"\([^()]*\)|\[[^\[\]]*\]").sub
+
+
+class Acquaintance(NamedTuple):
+    """Somebody an account knows: it has written to him, or he has an account in the same house (`own`)."""
+
+    display_name: str
+    address: Address
+    own: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Impostor:
+    """`signs` are the single signs that were counted, whether or not they came to a warning, in plain words."""
+
+    findings: tuple[Finding, ...]
+    signs: tuple[str, ...]
+    first_contact: bool
+    verdict: Verdict
+
+
+class Circle:
+    """Whom an account knows, laid out for look-ups; made once and not changed.
+
+    `known` are domains with the names their owners go by. `beside` is a circle that is asked as well: an account's is
+    made beside that of the house, which holds the people and domains that all of its accounts have in common.
+    """
+
+    __slots__ = ("_addresses", "_beside", "_brands", "_names", "_organizations")
+
+    def __init__(
+        self, people: Iterable[Acquaintance] = (), known: Iterable[Known] = (), beside: "Circle | None" = None
+    ) -> None:
+        self._beside = beside
+        self._addresses: set[tuple[str, str]] = set()
+        self._names: dict[str, list[Acquaintance]] = {}
+        self._organizations: set[str] = set()
+        self._brands: dict[str, list[Known]] = {}
+        for person in people:
+            self._addresses.add(_key(person.address))
+            self._organizations.update((_organization(person.address.domain),) if person.own else ())
+            name = _personal(person.display_name)
+            if name:
+                self._names.setdefault(name, []).append(person)
+        for entry in known:
+            self._organizations.update((_organization(entry.domain),) if entry.kin is not Kin.CORRESPONDENT else ())
+            words = _words(entry.name)
+            if words:
+                self._brands.setdefault(words[0], []).append(entry)
+
+    def knows(self, address: Address) -> bool:
+        """Whether the account has to do with this very address."""
+        return _key(address) in self._addresses or (self._beside is not None and self._beside.knows(address))
+
+    def owns(self, domain: str) -> bool:
+        """Whether the domain is one of the house or a protected one."""
+        return _organization(domain) in self._organizations or (
+            self._beside is not None and self._beside.owns(domain)
+        )
+
+    def namesakes(self, display_name: str) -> list[Acquaintance]:
+        """The acquaintances who go by that name, in whatever order, letters and titles it is written."""
+        name = _personal(display_name)
+        found = self._names.get(name, []) if name else []
+        return [*found, *self._beside.namesakes(display_name)] if self._beside is not None else found
+
+    def brands(self, display_name: str) -> list[Known]:
+        """The protected names that stand in that name, word by word."""
+        words = _words(display_name)
+        found = [
+            entry
+            for at, word in enumerate(words)
+            for entry in self._brands.get(word, ())
+            if words[at : at + len(_words(entry.name))] == _words(entry.name)
+        ]
+        return [*found, *self._beside.brands(display_name)] if self._beside is not None else found
+
+
+def check(message: Message, circle: Circle, resembled: Sequence[Finding] = ()) -> Impostor:
+    """Examines a message from outside for one account. `resembled` is what `lookalike.check` found, for the sum.
+
+    The one mailbox of From is asked for, as `mail.author` gives it; without one there is nothing to compare with.
+    """
+    header = message.header
+    senders = mailboxes(header.addresses("from")[:1])
+    address = senders[0].address if senders else None
+    if address is None:
+        return Impostor((), (), True, Verdict("impostor", "none", "", "the author cannot be told"))
+    name = senders[0].display_name[:_NAME_CHARACTERS]
+    first = not circle.knows(address)
+    findings = [*_embedded(name, address, circle), *_hidden(name, message)]
+    if first:
+        findings += _familiar(name, address, circle)
+    elsewhere = _elsewhere(header, address, circle)
+    findings += elsewhere
+    signs = _signs(message, first, findings, resembled, elsewhere) if first or elsewhere else ()
+    findings += _summed(signs)
+    kept = ranked(findings)
+    # Nothing here proves anything: however grave it looks, it is no failure of a test.
+    word = "softfail" if result(kept) == "fail" else result(kept)
+    reason = sentence(kept, "nothing about it pretends to be from somebody else")
+    told = tuple(text for _, text in signs)
+    return Impostor(kept, told, first, Verdict("impostor", word, str(address), reason))
+
+
+class _Sign(NamedTuple):
+    topic: str
+    text: str
+
+
+def _embedded(name: str, address: Address, circle: Circle) -> list[Finding]:
+    """Another address in the display name, which is all that many programs show."""
+    match = _find_address(name)
+    if match is None:
+        return []
+    shown = match[0].lower()
+    domain = shown.rpartition("@")[2]
+    if shown == str(address).lower() or _organization(domain) == _organization(address.domain):
+        return []
+    severity = Severity.HIGH if circle.owns(domain) else Severity.MEDIUM
+    return [Finding("embedded-address", severity, f"calls itself {shown}, but is from {address}", shown)]
+
+
+def _hidden(name: str, message: Message) -> list[Finding]:
+    """Text that is not what it looks like, in what a reader sees before he opens a message."""
+    found: list[Finding] = []
+    if overrides(name) or overrides(message.header.text("subject")[:_SUBJECT_CHARACTERS]):
+        found.append(Finding("hidden", Severity.HIGH, "turns the direction of the text in its name or subject"))
+    if invisible(name):
+        found.append(Finding("hidden", Severity.MEDIUM, "has characters in its name that cannot be seen"))
+    for word in () if name.isascii() else _find_words(normalize("NFKC", name)):
+        mixed = mixture(word)
+        if mixed:
+            text = f"mixes {' and '.join(mixed)} letters in a word of its name"
+            found.append(Finding("mixed-scripts", Severity.MEDIUM, text))
+            break
+    attached = bodies(message.root).attachments[:_ATTACHMENTS]
+    if any(overrides(part.filename) for part in attached):
+        found.append(Finding("hidden", Severity.HIGH, "has an attachment whose name is read backwards"))
+    return found
+
+
+def _familiar(name: str, address: Address, circle: Circle) -> list[Finding]:
+    """The name of somebody known before an address that is not."""
+    ours = _organization(address.domain)
+    namesakes = circle.namesakes(name)
+    if any(_organization(person.address.domain) == ours and ours not in FREEMAIL for person in namesakes):
+        # Somebody has got another address in his own firm.
+        return []
+    if namesakes:
+        person = next((person for person in namesakes if person.own), namesakes[0])
+        known = f"{_shown(person.display_name)} <{person.address}>"
+        severity = Severity.HIGH if person.own or address.domain in FREEMAIL else Severity.MEDIUM
+        text = f"has the name of {known}, but is from {address}, who never wrote before"
+        return [Finding("namesake", severity, text, str(person.address))]
+    if circle.owns(address.domain):
+        return []
+    return [
+        Finding("brand", Severity.MEDIUM, f"calls itself {entry.name}, but is from {address.domain}", entry.domain)
+        for entry in circle.brands(name)[:1]
+    ]
+
+
+def _elsewhere(header: Header, address: Address, circle: Circle) -> list[Finding]:
+    """An answer would go to another organization than the one that wrote."""
+    if header.get("list-id") is not None or header.get("list-post") is not None:
+        # A list sends answers to itself, and says so.
+        return []
+    ours = _organization(address.domain)
+    for mailbox in mailboxes(header.addresses("reply-to")[:_REPLY_TO]):
+        where = mailbox.address
+        if where is None or _organization(where.domain) == ours or circle.knows(where):
+            continue
+        suspicious = where.domain in FREEMAIL or shape(where.domain) == shape(address.domain)
+        severity = Severity.MEDIUM if suspicious else Severity.LOW
+        return [Finding("reply-to", severity, f"is from {address}, but an answer would go to {where}", str(where))]
+    return []
+
+
+def _signs(
+    message: Message, first: bool, findings: Sequence[Finding], resembled: Sequence[Finding],
+    elsewhere: Sequence[Finding],
+) -> tuple[_Sign, ...]:
+    """What is counted, each topic once."""
+    signs: list[_Sign] = []
+    if first:
+        signs.append(_Sign("first", "it is the first letter from there"))
+    posing = [finding for finding in findings if finding.kind in ("namesake", "brand", "embedded-address")]
+    if posing or any(finding.severity is not Severity.LOW for finding in resembled):
+        signs.append(_Sign("posing", "it looks like somebody who is known"))
+    if elsewhere:
+        signs.append(_Sign("elsewhere", f"an answer would go to {elsewhere[0].about}"))
+    said: Mapping[Topic, tuple[str, ...]] = phrases.find(_text(message))
+    for topic, text in _SAID.items():
+        if topic in said:
+            quoted = ", ".join(f"“{phrase}”" for phrase in said[topic])
+            signs.append(_Sign(topic, f"it {text} ({quoted})"))
+    return tuple(signs)
+
+
+_SAID: dict[Topic, str] = {
+    "payment": "is about money", "pressure": "presses for time", "secrecy": "asks for silence",
+}
+
+# How many signs make a warning: money has to be among them, and somebody who is not who he seems.
+_WARNING = 4
+_SUSPICION = 3
+
+
+def _summed(signs: Sequence[_Sign]) -> list[Finding]:
+    topics = {sign.topic for sign in signs}
+    if "payment" not in topics or not topics & {"posing", "elsewhere", "first"} or len(signs) < _SUSPICION:
+        return []
+    severity = Severity.HIGH if len(signs) >= _WARNING else Severity.MEDIUM
+    if severity is Severity.MEDIUM and not topics & {"posing", "elsewhere"}:
+        # Every new customer writes for the first time, of money, and in a hurry.
+        severity = Severity.LOW
+    text = f"may be an attempt to get at money: {'; '.join(sign.text for sign in signs)}"
+    return [Finding("bec", severity, text)]
+
+
+def _text(message: Message) -> str:
+    """Subject and the beginning of the text, of the HTML as well where there is some."""
+    split = bodies(message.root)
+    parts = {id(part): part for part in (*split.text[:_TEXTS], *split.html[:_TEXTS]) if part.content_type[0] == "text"}
+    texts = [message.header.text("subject")[:_SUBJECT_CHARACTERS]]
+    for part in parts.values():
+        text = part.text(_BODY_OCTETS)
+        if part.content_type[1] == "html":
+            text = readable(text, _BODY_CHARACTERS)
+        texts.append(text[:_BODY_CHARACTERS])
+    return "\n".join(texts)
+
+
+def _organization(domain: str) -> str:
+    return registrable(domain) or domain
+
+
+def _key(address: Address) -> tuple[str, str]:
+    return address.key, address.domain
+
+
+def _split(name: str) -> list[str]:
+    return _find_words(normalize("NFKC", name[:_NAME_CHARACTERS]))
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name by their shapes: "PayPaI" and "PayPal" are the same."""
+    return list(map(shape, _split(name)))
+
+
+# In Chinese, Japanese and Korean a full name is one word.
+_FULL_NAMES = frozenset(("Han", "Hangul", "Hiragana", "Katakana"))
+_FULL_NAME_CHARACTERS = 3
+
+
+def _personal(name: str) -> str:
+    """A name as one is looked up by; "" for one that could be anybody's: a single word, or a role."""
+    telling = (word for word in _split(_without_brackets(" ", name)) if word.casefold() not in _EMPTY_WORDS)
+    words = sorted(map(shape, telling))
+    if len(words) == 1 and (len(words[0]) < _FULL_NAME_CHARACTERS or not scripts(words[0]) & _FULL_NAMES):
+        return ""
+    return " ".join(words)
+
+
+def _shown(name: str) -> str:
+    return name[:_NAME_CHARACTERS] if name.isprintable() else ascii(name)[1:-1]

@@ -1,0 +1,228 @@
+"""Messages that pretend to be from somebody else, and those that only look so."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posthouse.checks import phrases
+from posthouse.checks.finding import Finding, Severity
+from posthouse.checks.impostor import Acquaintance, Circle, Impostor, check
+from posthouse.checks.lookalike import Index, Kin, Known
+from posthouse.checks.lookalike import check as compare
+from posthouse.mail.address import Address
+from posthouse.mail.message import Message
+
+KNOWN = [Known("firm.example", Kin.OWN), Known("paypal.com", Kin.PROTECTED, "PayPal"),
+         Known("bank.example", Kin.PROTECTED, "Bank of Example")]
+HOUSE = Circle(
+    [Acquaintance("Erika Chef", Address.parse("erika@firm.example"), own=True)], known=KNOWN,
+)
+CIRCLE = Circle(
+    [
+        Acquaintance("Dr. Anna Schmidt", Address.parse("anna@partner.example")),
+        Acquaintance("山田太郎", Address.parse("yamada@partner.example")),
+        Acquaintance("Info", Address.parse("info@partner.example")),
+    ],
+    beside=HOUSE,
+)
+ORDER = "Bitte überweisen Sie heute noch 9.800 EUR auf das neue Konto, IBAN folgt."
+
+
+def letter(*lines: str, body: str = "Hello") -> Message:
+    return Message.parse("\r\n".join([*lines, "", body]).encode())
+
+
+def examine(*lines: str, body: str = "Hello", resembled: tuple[Finding, ...] = ()) -> Impostor:
+    return check(letter(*lines, body=body), CIRCLE, resembled)
+
+
+def told(found: Impostor) -> dict[str, tuple[Severity, str]]:
+    return {finding.kind: (finding.severity, finding.text) for finding in found.findings}
+
+
+def test_an_honest_letter_of_a_stranger_and_of_a_friend_is_left_alone() -> None:
+    stranger = examine("From: Max Neu <max@new.example>", "Subject: Question")
+    assert stranger.findings == ()
+    assert stranger.first_contact
+    assert (stranger.verdict.method, stranger.verdict.result) == ("impostor", "none")
+    assert stranger.verdict.identity == "max@new.example"
+    friend = examine("From: Anna Schmidt <anna@partner.example>", body=ORDER)
+    assert friend.findings == ()
+    assert not friend.first_contact
+
+
+def test_another_address_in_the_name_is_told() -> None:
+    found = told(examine('From: "erika@firm.example" <x@evil.example>'))
+    expected = "calls itself erika@firm.example, but is from x@evil.example"
+    assert found["embedded-address"] == (Severity.HIGH, expected)
+    found = told(examine('From: "Erika (erika@other.example)" <x@evil.example>'))
+    assert found["embedded-address"][0] is Severity.MEDIUM
+    encoded = "From: =?utf-8?q?erika=40firm=2Eexample?= <x@evil.example>"
+    assert "embedded-address" in told(examine(encoded))
+
+
+def test_ones_own_address_in_the_name_is_fine() -> None:
+    assert examine('From: "X@Evil.example" <x@evil.example>').findings == ()
+    assert examine('From: "news@evil.example" <x@mail.evil.example>').findings == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["Anna Schmidt", "Schmidt, Anna", "ANNA SCHMIDT", "Anna Schmidt (Partner)", "Prof. Anna Schmidt",
+             "Аnna Schmidt", "Anna Schm1dt", "Änna  Schmidt"]
+)
+def test_the_name_of_an_acquaintance_before_a_strange_address_is_told(name: str) -> None:
+    found = told(examine(f'From: "{name}" <anna.schmidt77@gmail.com>'))
+    severity, text = found["namesake"]
+    assert severity is Severity.HIGH
+    assert text.startswith("has the name of Dr. Anna Schmidt <anna@partner.example>, but is from anna.schmidt77@")
+    assert text.endswith("@gmail.com, who never wrote before")
+    assert told(examine(f'From: "{name}" <a@strange.example>'))["namesake"][0] is Severity.MEDIUM
+
+
+def test_the_name_of_one_of_our_own_people_weighs_more() -> None:
+    found = told(examine("From: Erika Chef <erika@strange.example>"))
+    assert found["namesake"][0] is Severity.HIGH
+    assert "erika@firm.example" in found["namesake"][1]
+
+
+def test_names_that_many_have_and_new_addresses_of_the_same_firm_are_fine() -> None:
+    assert examine("From: Anna <a@strange.example>").findings == ()
+    assert examine("From: Info <info@strange.example>").findings == ()
+    assert examine("From: Info Support Team <info@strange.example>").findings == ()
+    assert examine("From: Anna Schmidt <a.schmidt@mail.partner.example>").findings == ()
+
+
+def test_a_name_of_one_word_counts_where_it_is_a_whole_name() -> None:
+    assert "namesake" in told(examine("From: 山田太郎 <y@strange.example>"))
+
+
+def test_a_protected_name_before_a_strange_address_is_told() -> None:
+    found = told(examine('From: "PayPaI Service" <service@strange.example>'))
+    assert found["brand"] == (Severity.MEDIUM, "calls itself PayPal, but is from strange.example")
+    assert "brand" in told(examine('From: "Your Bank of Example" <b@strange.example>'))
+    assert examine('From: "PayPal" <service@mail.paypal.com>').findings == ()
+    assert examine('From: "Bank of Elsewhere" <b@strange.example>').findings == ()
+
+
+def test_an_answer_that_would_go_elsewhere_is_told() -> None:
+    found = told(examine("From: Max <max@new.example>", "Reply-To: max@gmail.com"))
+    assert found["reply-to"] == (Severity.MEDIUM, "is from max@new.example, but an answer would go to max@gmail.com")
+    found = told(examine("From: Max <max@new.example>", "Reply-To: max@other.example"))
+    assert found["reply-to"][0] is Severity.LOW
+    found = told(examine("From: Max <max@new.example>", "Reply-To: max@nevv.example"))
+    assert found["reply-to"][0] is Severity.MEDIUM
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Reply-To: other@new.example"],
+        ["Reply-To: max@mail.new.example"],
+        ["Reply-To: anna@partner.example"],
+        ["Reply-To: list@lists.example", "List-Id: <list.lists.example>"],
+        ["Reply-To: junk"],
+        ["Reply-To:"],
+    ],
+)
+def test_an_answer_that_stays_or_goes_to_somebody_known_is_fine(lines: list[str]) -> None:
+    assert examine("From: Max <max@new.example>", *lines).findings == ()
+
+
+def test_text_that_is_turned_or_cannot_be_seen_is_told() -> None:
+    assert told(examine("From: \u202eelpmaxe <x@evil.example>"))["hidden"][0] is Severity.HIGH
+    assert told(examine("From: Max <x@evil.example>", "Subject: a\u202eb"))["hidden"][0] is Severity.HIGH
+    assert told(examine("From: Pay\u200bPal <x@evil.example>"))["hidden"][0] is Severity.MEDIUM
+    assert told(examine("From: Mаx Neu <x@evil.example>"))["mixed-scripts"][0] is Severity.MEDIUM
+    attached = letter(
+        "From: Max <x@evil.example>", "MIME-Version: 1.0",
+        "Content-Type: application/octet-stream; name*=utf-8''invoice%E2%80%AEfdp.exe",
+        "Content-Disposition: attachment; filename*=utf-8''invoice%E2%80%AEfdp.exe",
+    )
+    assert "has an attachment whose name is read backwards" in [f.text for f in check(attached, CIRCLE).findings]
+    assert examine("From: Иван Петров <x@evil.example>", "Subject: Привет").findings == ()
+
+
+def test_first_contact_pressure_money_and_an_answer_elsewhere_add_up_to_a_warning() -> None:
+    found = examine("From: Max Neu <max@new.example>", "Reply-To: max@gmail.com", "Subject: Dringend", body=ORDER)
+    severity, text = told(found)["bec"]
+    assert severity is Severity.HIGH
+    assert text.startswith("may be an attempt to get at money: it is the first letter from there; an answer")
+    assert "it is about money (“bitte überweisen”, “überweisen”, “neue konto”)" in text
+    assert "it presses for time (“dringend”, “heute noch”)" in text
+    assert len(found.signs) == 4
+
+
+def test_a_warning_is_never_more_than_a_warning() -> None:
+    found = examine("From: Erika Chef <erika@gmail.com>", "Reply-To: e@other.example", body=ORDER)
+    assert {finding.severity for finding in found.findings} >= {Severity.HIGH}
+    assert found.verdict.result == "softfail"
+
+
+def test_every_sign_but_one_is_not_yet_an_alarm() -> None:
+    hurried = examine("From: Max Neu <max@new.example>", body=ORDER)
+    assert told(hurried)["bec"][0] is Severity.LOW
+    assert "bec" not in told(examine("From: Max <max@new.example>", "Reply-To: m@gmail.com", body="Dringend!"))
+    assert "bec" not in told(examine("From: Max <max@new.example>", body="Ihre Zahlung ist eingegangen."))
+    elsewhere = examine("From: Max <max@new.example>", "Reply-To: m@gmail.com", body="Neue Kontodaten folgen.")
+    assert told(elsewhere)["bec"][0] is Severity.MEDIUM
+
+
+def test_a_lookalike_is_a_sign_as_well() -> None:
+    resembled = compare("f1rm.example", Index(KNOWN)).findings
+    assert resembled
+    found = examine("From: Max <max@f1rm.example>", body=ORDER, resembled=resembled)
+    assert told(found)["bec"][0] is Severity.HIGH
+
+
+def test_html_is_read_as_well() -> None:
+    message = letter(
+        "From: Max <max@new.example>", "Reply-To: m@gmail.com", "MIME-Version: 1.0", "Content-Type: text/html",
+        body="<p>Please process a wire <b>transfer</b> <i>urgently</i></p>",
+    )
+    assert told(check(message, CIRCLE))["bec"][0] is Severity.HIGH
+
+
+def test_a_message_without_an_author_gives_no_findings() -> None:
+    for lines in ((), ("From: undisclosed:;",), ("From: junk",)):
+        assert examine("Subject: x", *lines).verdict.result == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "topics"),
+    [
+        ("I need you to process a payment, as soon as possible. Don't call me.", {"payment", "pressure", "secrecy"}),
+        ("Le virement est très urgent", {"payment", "pressure"}),
+        ("Necesito una transferencia cuanto antes", {"payment", "pressure"}),
+        ("Il bonifico va fatto entro oggi", {"payment", "pressure"}),
+        ("Preciso de uma transferência ainda hoje", {"payment", "pressure"}),
+        ("De betaling moet vandaag nog", {"payment", "pressure"}),
+        ("Proszę o pilny przelew", {"payment", "pressure"}),
+        ("En brådskande betalning", {"payment", "pressure"}),
+        ("Betaling haster", {"payment", "pressure"}),
+        ("Platba je naléhavá", {"payment", "pressure"}),
+        ("Acil havale gerekiyor", {"payment", "pressure"}),
+        ("Срочно оплатите счёт, строго конфиденциально", {"payment", "pressure", "secrecy"}),
+        ("Терміново переказати", {"payment", "pressure"}),
+        ("请尽快汇款，保密", {"payment", "pressure", "secrecy"}),
+        ("至急、振込をお願いします", {"payment", "pressure"}),
+        ("긴급 송금", {"payment", "pressure"}),
+        ("ＵＲＧＥＮＴ ｗｉｒｅ transfer", {"payment", "pressure"}),
+        ("Shall we have lunch on Friday?", set()),
+        ("", set()),
+    ],
+)
+def test_words_are_known_in_many_languages(text: str, topics: set[str]) -> None:
+    assert set(phrases.find(text)) == topics
+
+
+def test_what_is_looked_at_and_told_has_a_bound() -> None:
+    assert phrases.find("x " * phrases.TEXT_CHARACTERS + "urgent") == {}
+    assert len(phrases.find("urgent immediately asap right now last reminder")["pressure"]) == 3
+
+
+@given(st.text(max_size=300), st.text(max_size=60))
+def test_no_text_whatever_breaks_the_check(text: str, name: str) -> None:
+    phrases.find(text)
+    message = Message.parse(f"From: {name} <a@b.example>\r\nReply-To: {text}\r\n\r\n{text}".encode(errors="replace"))
+    found = check(message, CIRCLE)
+    assert found.verdict.result in ("none", "neutral", "softfail")
