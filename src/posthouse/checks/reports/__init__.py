@@ -23,7 +23,7 @@ from posthouse.checks.reports.tls import TlsReport
 from posthouse.checks.reports.writing import batches, file_name, mail_aggregate, report_id, write_aggregate
 
 __all__ = [
-    "AggregateCounter", "AggregateReport", "DkimResult", "FailureReport", "Incident", "Permission", "PolicyPublished", "Reason",
-    "Report", "ReportError", "ReportRow", "SpfResult", "TlsReport", "batches", "file_name", "mail_aggregate", "observe",
-    "permit", "read", "report_id", "wanted", "write_aggregate", "write_failure",
+    "AggregateCounter", "AggregateReport", "DkimResult", "FailureReport", "Incident", "Permission", "PolicyPublished",
+    "Reason", "Report", "ReportError", "ReportRow", "SpfResult", "TlsReport", "batches", "file_name", "mail_aggregate",
+    "observe", "permit", "read", "report_id", "wanted", "write_aggregate", "write_failure",
 ]

@@ -62,7 +62,7 @@ _GROUPS = {
     "auth_results/dkim": frozenset(("domain", "selector", "result", "human_result")),
     "auth_results/spf": frozenset(("domain", "scope", "result", "human_result")),
 }
-# Words of old drafts (RFC 7489 appendix C has "hardfail" nowhere, but generators do).
+# Words that were never results, or of old drafts, and that generators use.
 _OLD_WORDS = {"hardfail": "fail", "unknown": "permerror", "error": "temperror"}
 
 Group = dict[str, str]
