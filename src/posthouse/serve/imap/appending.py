@@ -5,7 +5,7 @@ import asyncio
 from posthouse.route import filing
 from posthouse.serve.imap.session import Answer, Session
 from posthouse.store import blobs, keywords, mailboxes, messages
-from posthouse.store.blobs import INLINE_LIMIT, Content
+from posthouse.store.blobs import INLINE_LIMIT, Content, Spool
 from posthouse.store.database import StoreFault, Transaction
 from posthouse.store.mailboxes import MailboxError
 from posthouse.store.messages import Added, NewMessage
@@ -15,23 +15,22 @@ from posthouse.wire.imap.faults import Malformed, Refusal
 
 
 async def append(session: Session, command: commands.Append) -> Answer:
-    """Asks mailbox and quota before the message is sent, takes it in pieces, files it in one commit."""
+    """Asks mailbox and quota before the message is sent, takes it in pieces, files it in one commit.
+
+    A client that is lost before the last octet has stored nothing; after it, the message is filed all the same, once.
+    """
     if not command.size:
         raise Refusal("A message has at least one octet", "CANNOT")
     account_id = session.account_id
     await session.read(lambda tx: _target(tx, account_id, command), quick=True)
-    content = await _receive(session)
+    spool = session.post.blobs.spool()
     try:
-        added = await _file(session, command, content)
-    except (Refusal, MailboxError):
-        await session.post.blobs.discard(content)
-        raise
-    except StoreFault as fault:
-        # Of any other fault, or of a client that is gone, it is not known whether the commit happened: a body that
-        # nothing refers to is swept.
-        if fault.full:
-            await session.post.blobs.discard(content)
-        raise
+        await _receive(session, spool)
+        session.filing = True
+        added = await _file(session, command, await spool.finish())
+    finally:
+        session.filing = False
+        spool.discard()
     return Answer("Appended", f"APPENDUID {added.uidvalidity} {added.uid}")
 
 
@@ -47,27 +46,35 @@ def _target(tx: Transaction, account_id: int, command: commands.Append) -> int:
     return mailbox.mailbox_id
 
 
-async def _receive(session: Session) -> Content:
-    """The message, spooled as it comes. Raises Malformed where it must not be kept."""
-    spool = session.post.blobs.spool()
-    try:
-        session.engine.proceed()
-        while True:
-            event = await session.line.event()
-            if isinstance(event, AppendChunk):
-                spool.write(event.octets)
-            elif isinstance(event, AppendEnd):
-                break
-            else:
-                raise ConnectionAbortedError("the client left in the middle of a message")
-        if event.flaw:
-            raise Malformed(event.flaw)
-        return await spool.finish()
-    finally:
-        spool.discard()
+async def _receive(session: Session, spool: Spool) -> None:
+    """Takes the message as it comes. Raises Malformed where it must not be kept."""
+    session.engine.proceed()
+    while True:
+        event = await session.line.event()
+        if isinstance(event, AppendChunk):
+            spool.write(event.octets)
+        elif isinstance(event, AppendEnd):
+            break
+        else:
+            raise ConnectionAbortedError("the client left in the middle of a message")
+    if event.flaw:
+        raise Malformed(event.flaw)
 
 
 async def _file(session: Session, command: commands.Append, content: Content) -> Added:
+    try:
+        return await _enter(session, command, content)
+    except (Refusal, MailboxError):
+        await session.post.blobs.discard(content)
+        raise
+    except StoreFault as fault:
+        # Of any other fault it is not known whether the commit happened: a body that nothing refers to is swept.
+        if fault.full:
+            await session.post.blobs.discard(content)
+        raise
+
+
+async def _enter(session: Session, command: commands.Append, content: Content) -> Added:
     post = session.post
     account_id, now = session.account_id, post.clock()
     if content.size > INLINE_LIMIT:

@@ -75,6 +75,9 @@ class Conversation(Dialogue[Event]):
     def leave(self) -> None:
         self._imap.bye("The server is closing, come back soon")
 
+    def may_leave(self) -> bool:
+        return not self._session.filing
+
     async def converse(self) -> None:
         if self.tls is not None:
             self._imap.tls_started(self._encrypted())

@@ -76,15 +76,16 @@ class Line(Protocol):
 
 
 class Session:
-    """The state of one client."""
+    """The state of one client. `filing`: a message of its own is complete, and is filed though the client be gone."""
 
-    __slots__ = ("account_id", "engine", "line", "post", "selected")
+    __slots__ = ("account_id", "engine", "filing", "line", "post", "selected")
 
     def __init__(self, post: Post, engine: ServerEngine, line: Line) -> None:
         self.post = post
         self.engine = engine
         self.line = line
         self.account_id = 0
+        self.filing = False
         self.selected: Selected | None = None
 
     @property
