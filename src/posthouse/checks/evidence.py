@@ -21,7 +21,8 @@ def asked(kind: str, name: str, answers: Sequence[str]) -> Evidence:
 
 def shown(text: str, limit: int = 80) -> str:
     """Any text, printable and short enough for a sentence or a log."""
-    if not (text.isascii() and text.isprintable()):
-        # No more than can be shown is ever escaped.
-        text = ascii(text[:limit])[1:-1]
-    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+    if text.isascii() and text.isprintable():
+        return text if len(text) <= limit else f"{text[: limit - 3]}..."
+    # No more than can be shown is escaped.
+    escaped = ascii(text[:limit])[1:-1]
+    return escaped if len(escaped) <= limit >= len(text) else f"{escaped[: limit - 3]}..."
