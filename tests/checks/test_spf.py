@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from checks.zone import NOW, Zone, finish
 from posthouse.checks import evidence, spf
 from posthouse.checks.spf import inquiry, macros, record
-from posthouse.checks.spf.evaluation import EXPLANATION_CHARACTERS, RECORD_OCTETS, Spf
+from posthouse.checks.spf.evaluation import EXPLANATION_CHARACTERS, POLICY_OCTETS, Spf
 from posthouse.checks.zonefile import Records
 from posthouse.mail.address import Address
 
@@ -220,12 +220,28 @@ def test_thousands_of_addresses_are_no_trouble() -> None:
 
 
 def test_a_record_too_long_to_be_read_is_temperror_and_other_texts_do_not_matter() -> None:
-    longest = "v=spf1" + " ip4:192.0.2.9" * ((RECORD_OCTETS - 20) // 14) + " ip4:192.0.2.1"
+    longest = "v=spf1" + " ip4:192.0.2.9" * ((POLICY_OCTETS - 20) // 14) + " ip4:192.0.2.1"
     assert ask({"a.test": txt(longest)}).result == "pass"
-    found = ask({"a.test": txt(longest + " " * RECORD_OCTETS)})
+    found = ask({"a.test": txt(longest + " " * POLICY_OCTETS)})
     assert (found.result, found.lookups) == ("temperror", 0)
     assert ask({"a.test": {"TXT": ["x" * 60_000] * 20 + ["v=spf1 +all"]}}).result == "pass"
     assert sum(map(len, found.verdict.evidence[0].answer)) <= evidence.ANSWER_CHARACTERS
+
+
+def test_many_long_records_count_together() -> None:
+    filling = " ip4:192.0.2.9" * 200
+    chain = {f"c{n}.test": txt(f"v=spf1{filling} include:c{n + 1}.test -all") for n in range(9)}
+    zone = Zone({"a.test": txt("v=spf1 include:c0.test -all"), **chain})
+    found = ask(zone)
+    assert found.result == "temperror"
+    assert "too long to be read" in found.verdict.reason
+    assert kinds(zone)["TXT"] == 7
+
+
+def test_a_record_of_countless_terms_is_refused_before_they_are_read() -> None:
+    with pytest.raises(record.RecordError, match="more than"):
+        record.parse("v=spf1" + " a" * (record.TERMS + 1))
+    assert len(record.parse("v=spf1" + " a" * record.TERMS + "  ").directives) == record.TERMS
 
 
 def test_the_evidence_is_bounded() -> None:

@@ -86,7 +86,7 @@ class Arc:
 
 
 class Link(NamedTuple):
-    """One set with its fields. `key` is what its seal says, `signed` what its message signature says, or the fault in it.
+    """One set with its fields. `key` is what its seal says, `signed` its message signature, or the fault in that.
 
     Only the newest message signature has to hold (RFC 8617 §5.2, step 4), so that a fault in another breaks nothing.
     """

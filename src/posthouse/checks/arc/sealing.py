@@ -9,7 +9,7 @@ DKIM signatures that stand on the message.
 
 import re
 
-from posthouse.checks.arc.chain import AAR, AMS, SEAL, SETS_MOST, Arc, ChainFault, collect, highest
+from posthouse.checks.arc.chain import AAR, AMS, SEAL, SETS_MOST, Arc, ChainFault, collect, highest, present
 from posthouse.checks.dkim.canonicalization import relaxed_field
 from posthouse.checks.dkim.keys import SigningKey
 from posthouse.checks.dkim.signing import SigningFault, canonical, chosen, completed, read
@@ -38,7 +38,7 @@ def seal(octets: Octets, key: SigningKey, chain: Arc, recorded: bytes, now: Inst
     instance = newest + 1
     results = f"{AAR}: i={instance}; ".encode("ascii") + recorded.strip(b" \t\r\n") + b"\r\n"
     signature = _signature(octets, key, instance, now, prefix)
-    before = _sealed_so_far(header, chain, newest)
+    before = _sealed_so_far(header, chain)
     for field in (results, signature):
         name, _, value = field.partition(b":")
         before += relaxed_field(name, value.removesuffix(b"\r\n")) + b"\r\n"
@@ -58,15 +58,15 @@ def _signature(octets: Octets, key: SigningKey, instance: int, now: Instant, pre
     return completed(AMS, tags, canonical(draft.fields, names), key)
 
 
-def _sealed_so_far(header: Header, chain: Arc, newest: int) -> bytes:
+def _sealed_so_far(header: Header, chain: Arc) -> bytes:
     """The fields of earlier sets as the new seal covers them (RFC 8617 §5.1.1)."""
-    # RFC 8617 §5.1.2: on a chain that failed, the new set is sealed as if it were the only one.
-    if chain.result == "fail" and newest:
-        return b""
-    if (chain.result == "none") != (newest == 0):
+    if (chain.result == "none") == present(header):
         raise SigningFault("The chain on the message is not the one that was validated")
+    # RFC 8617 §5.1.2: on a chain that failed, the new set is sealed as if it were the only one.
+    if chain.result != "pass":
+        return b""
     try:
-        links = collect(header) if newest else ()
+        links = collect(header)
     except ChainFault:
         raise SigningFault("The chain on the message is not the one that was validated") from None
     fields = (field for link in links for field in (link.recorded, link.signature, link.seal))
