@@ -238,6 +238,13 @@ def test_many_long_records_count_together() -> None:
     assert kinds(zone)["TXT"] == 7
 
 
+@pytest.mark.parametrize("text", ["", " ", " v=spf1 -all", "v=spf10", "v=spf2.0/pra -all", "v=spf1\t-all"])
+def test_a_record_begins_with_its_version(text: str) -> None:
+    assert not record.is_record(text.encode())
+    with pytest.raises(record.RecordError, match="begin"):
+        record.parse(text)
+
+
 def test_a_record_of_countless_terms_is_refused_before_they_are_read() -> None:
     with pytest.raises(record.RecordError, match="more than"):
         record.parse("v=spf1" + " a" * (record.TERMS + 1))

@@ -1,7 +1,7 @@
 """The check_host() function of RFC 7208 §4: from an address and a domain to one of seven results, within its limits.
 
-A fault of the DNS is temperror, and never taken for "no record"; so is a record longer than `RECORD_OCTETS`. The
-limit of 20 seconds in all is the port's: whoever calls hands in a `Dns` that gives up by then.
+A fault of the DNS is temperror, and never taken for "no record"; so are records that together are longer than
+`POLICY_OCTETS`. The limit of 20 seconds in all is the port's: whoever calls hands in a `Dns` that gives up by then.
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,9 @@ from posthouse.mail.dns import Dns, DnsFault
 from posthouse.mail.instant import SECOND, Instant
 from posthouse.mail.verdict import Verdict
 
-# Far beyond what anybody publishes (RFC 7208 §3.4 advises 450), and read in a few milliseconds.
-RECORD_OCTETS: Final = 16_384
+# All records of one check: far beyond what anybody publishes (RFC 7208 §3.4 advises 450 each), and read in some ten
+# milliseconds, however they are written.
+POLICY_OCTETS: Final = 16_384
 # What stands in one reply, beside our own words.
 EXPLANATION_CHARACTERS: Final = 400
 REASON_CHARACTERS: Final = 800
@@ -87,6 +88,7 @@ class _Check:
         self.receiver = receiver
         self.now = now
         self.exists = True
+        self.octets = 0
         # What made the innermost include match.
         self.included: _Match | None = None
         self._values: dict[str, str] = {}
@@ -150,8 +152,9 @@ class _Check:
         if len(found) > 1:
             raise Permanent(f"{domain} has {len(found)} SPF records, where there may be one")
         (octets,) = found
-        if len(octets) > RECORD_OCTETS:
-            raise Temporary(f"the SPF record of {domain} is too long to be read, {len(octets)} octets")
+        self.octets += len(octets)
+        if self.octets > POLICY_OCTETS:
+            raise Temporary(f"with that of {domain} its SPF records are too long to be read, {self.octets} octets")
         try:
             return syntax.parse(octets.decode("ascii"))
         except UnicodeDecodeError:
@@ -229,7 +232,7 @@ class _Check:
             return ""
         try:
             (octets,) = await self.inquiry.explanations(name)
-            text = parse_explanation(octets[:RECORD_OCTETS].decode("ascii"))
+            text = parse_explanation(octets[:POLICY_OCTETS].decode("ascii"))
         except (DnsFault, MacroError, ValueError):
             # §6.2: no answer, none or several records, or a malformed one: as if there were no exp.
             return ""
