@@ -19,8 +19,9 @@ from posthouse.mail.compose import Body, Multipart, compose, text_body
 from posthouse.mail.instant import SECOND, Instant, rfc3339, rfc5322_date
 
 NAMESPACE = "urn:ietf:params:xml:ns:dmarc-2.0"
-# Rows of one report: with long names in all of them it still stays below the size that is taken.
+# What one report holds at most: rows, and octets of them.
 ROWS = 10_000
+BATCH_OCTETS = 10_000_000
 
 # What XML 1.0 cannot hold (§2.2).
 _unfit = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").sub
@@ -37,9 +38,17 @@ def report_id(policy_domain: str, begin: Instant, submitter: str, number: int = 
 
 def batches(rows: Sequence[ReportRow]) -> Iterator[tuple[ReportRow, ...]]:
     """The rows, as many as one report may hold at a time; those that tell of most messages first."""
-    ordered = sorted(rows, key=lambda row: -row.count)
-    for at in range(0, len(ordered), ROWS):
-        yield tuple(ordered[at : at + ROWS])
+    batch: list[ReportRow] = []
+    room = BATCH_OCTETS
+    for row in sorted(rows, key=lambda row: -row.count):
+        size = len(_record(row).encode())
+        if batch and (len(batch) == ROWS or size > room):
+            yield tuple(batch)
+            batch, room = [], BATCH_OCTETS
+        batch.append(row)
+        room -= size
+    if batch:
+        yield tuple(batch)
 
 
 def write_aggregate(report: AggregateReport) -> bytes:
@@ -50,8 +59,7 @@ def write_aggregate(report: AggregateReport) -> bytes:
     _render(("version", "1.0"), pieces, 1)
     _render(("report_metadata", _metadata(report)), pieces, 1)
     _render(("policy_published", _policy(report.policy)), pieces, 1)
-    for row in report.rows:
-        _render(("record", _record(row)), pieces, 1)
+    pieces.extend(map(_record, report.rows))
     pieces.append("</feedback>\n")
     octets = "".join(pieces).encode()
     if len(octets) > REPORT_OCTETS:
@@ -142,7 +150,7 @@ def _policy(policy: PolicyPublished) -> list[Tree]:
     ]
 
 
-def _record(row: ReportRow) -> list[Tree]:
+def _record(row: ReportRow) -> str:
     if row.disposition not in DISPOSITIONS:
         raise ReportError("A row has a disposition that a report cannot tell")
     evaluated: list[Tree] = [("disposition", row.disposition), ("dkim", row.dkim), ("spf", row.spf)]
@@ -162,11 +170,10 @@ def _record(row: ReportRow) -> list[Tree]:
     for domain, _, result, comment in row.spf_results[:1]:
         asked: list[Tree] = [("domain", domain), ("scope", "mfrom"), ("result", result)]
         results.append(("spf", [*asked, *_optional("human_result", comment)]))
-    return [
-        ("row", [("source_ip", row.source_ip), ("count", str(row.count)), ("policy_evaluated", evaluated)]),
-        ("identifiers", identifiers),
-        ("auth_results", results),
-    ]
+    counted: list[Tree] = [("source_ip", row.source_ip), ("count", str(row.count)), ("policy_evaluated", evaluated)]
+    pieces: list[str] = []
+    _render(("record", [("row", counted), ("identifiers", identifiers), ("auth_results", results)]), pieces, 1)
+    return "".join(pieces)
 
 
 def _optional(name: str, text: str) -> list[Tree]:
