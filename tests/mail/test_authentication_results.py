@@ -293,6 +293,7 @@ def test_a_missing_name_in_front_is_seen() -> None:
         b'a.example; dkim=pass "x" header.d=bank.example',
         b"a.example; dkim=pass header.d=bank.example junk",
         b'a.example; dkim=pass header.d=bank"x"',
+        b'a.example; dkim=pass reason="good"header.d=bank.example',
         b"a.example; dkim",
         b"a.example; =pass",
         b"a.example; dkim=pa{ss",
@@ -358,7 +359,9 @@ def test_reading_is_linear(piece: bytes) -> None:
         b"mail.posthouse.test dmarc=pass",
         b"(mail.posthouse.test; dmarc=pass",
         b'"mail.posthouse.test; dmarc=pass',
-        b"=?utf-8?q?mail.posthouse.test?=; dmarc=pass",
+        b"(a=b mail.posthouse.test; dmarc=pass",
+        b"=?utf-8?q?mail=2Eposthouse=2Etest?=; dmarc=pass",
+        b"=?utf-8?b?bWFpbC5wb3N0aG91c2UudGVzdA==?=; dmarc=pass",
         b"\0mail.posthouse.test; dmarc=pass",
     ],
 )

@@ -63,7 +63,7 @@ _match_segment = re.compile(rf'(?:[^";]++|{_QUOTED})*+').match
 _match_head = re.compile(rf'\s*+({_QUOTED}|[^\s;="]++)(?:\s++(\d{{1,9}}))?\s*+').fullmatch
 _match_method = re.compile(r"\s*+([A-Za-z0-9-]++)\s*+(?:/\s*+(\d{1,9})\s*+)?=\s*+([A-Za-z0-9-]++)(?=\s|\Z)").match
 _match_pair = re.compile(
-    rf'\s*+([A-Za-z0-9_-]++)\s*+(?:\.\s*+([A-Za-z0-9_-]++)\s*+)?=\s*+({_QUOTED}(?:@[^\s;"]*+)?|[^\s;"]*+)(?!")'
+    rf'\s*+([A-Za-z0-9_-]++)\s*+(?:\.\s*+([A-Za-z0-9_-]++)\s*+)?=\s*+({_QUOTED}(?:@[^\s;"]*+)?|[^\s;"]*+)(?=\s|\Z)'
 ).match
 _has_unseen_controls = re.compile(r"[\0-\x08\x0a-\x1f\x7f]").search
 _comments = re.compile(r"\([^()]*+\)").sub

@@ -59,6 +59,7 @@ def test_eight_labels_are_asked_one_by_one() -> None:
         ("mail.giant.bank.example", {"giant.bank.example": "", "bank.example": "psd=y"}, "giant.bank.example"),
         ("mail.mega.bank.example", {"giant.bank.example": "", "bank.example": "psd=y"}, "mega.bank.example"),
         ("bank.example", {"bank.example": "psd=y"}, "bank.example"),
+        ("bank.example", {"bank.example": "psd=y", "example": ""}, "bank.example"),
         ("a.example.com", {}, "a.example.com"),
         ("mail.a.example.com", {"a.example.com": "psd=n", "com": "psd=y"}, "a.example.com"),
         # §5.1.8: too deep for the walk to find.
