@@ -45,11 +45,12 @@ def signed(octets: bytes) -> bytes:
 
 
 def zone(*more: SigningKey, **records: str) -> Zone:
-    """The keys of `keys` and `more`; `records` are texts instead of those, by selector, "<rsa>" the key in them."""
+    """The keys of `keys` and `more`; `records` are texts instead of those, by selector, "<rsa>" and "<ed25519>" keys in them."""
     texts = {key.dns_name: key.dns_record() for key in (*keys(), *more)}
-    public = rsa().dns_record().partition("p=")[2]
     for selector, text in records.items():
-        texts[f"{selector}._domainkey.example.org"] = text.replace("<rsa>", public)
+        for name, key in (("<rsa>", rsa()), ("<ed25519>", ed25519())):
+            text = text.replace(name, key.dns_record().partition("p=")[2])
+        texts[f"{selector}._domainkey.example.org"] = text
     return Zone({name: {"TXT": [text]} for name, text in texts.items() if text})
 
 

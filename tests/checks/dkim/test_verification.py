@@ -5,6 +5,8 @@ from base64 import b64encode
 from hashlib import sha256
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -115,6 +117,12 @@ def test_a_field_that_stands_twice_is_no_pass_though_the_signed_one_holds(field:
 # --- keys --------------------------------------------------------------------------------------------
 
 
+# A key of another kind in the frame that RSA keys have (SubjectPublicKeyInfo).
+ELLIPTIC = b64encode(
+    ec.derive_private_key(1, ec.SECP256R1()).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+).decode()
+
+
 def record(**tags: str) -> str:
     plain = {"v": "DKIM1", "k": "rsa", "p": "<rsa>"}
     return "; ".join(f"{name}={value}" for name, value in (plain | tags).items())
@@ -128,7 +136,7 @@ def record(**tags: str) -> str:
         (record(h="sha1"), "not for SHA-256"),
         (record(s="tlsrpt"), "not for e-mail"),
         (record(k="dsa"), "of a kind"),
-        (ed25519().dns_record(), "is not for rsa-sha256"),
+        (record(k="ed25519", p="<ed25519>"), "is not for rsa-sha256"),
         (record(v="DKIM2"), "another version"),
         ("p=<rsa>; v=DKIM1", "another version"),
         ("v=spf1 -all", "another version"),
@@ -136,6 +144,7 @@ def record(**tags: str) -> str:
         ("v=DKIM1; k=rsa", "has no p="),
         (record() + "; p=", "more than once"),
         (record(p="AAAA"), "no RSA key"),
+        (record(p=ELLIPTIC), "no RSA key"),
         (record(p="A"), "not base64"),
         (record(p="not base64!"), "not base64"),
         (record() + "; n=" + "x" * 4096, "too long"),
@@ -253,6 +262,7 @@ def test_rsa_keys_of_1024_and_4096_bits_are_taken_in_both_forms(bits: int) -> No
         ({"bh": "not base64"}, "neutral"),
         ({"bh": BODY_HASH[:-1]}, "neutral"),
         ({"bh": ""}, "neutral"),
+        ({"bh": BODY_HASH[:9] + "!" + BODY_HASH[9:]}, "neutral"),
         ({"bh": "AAAA"}, "fail"),
         ({"h": None}, "neutral"),
         ({"h": ""}, "neutral"),
