@@ -1,4 +1,4 @@
-"""The power fails right after a large body was said to be durable (THREATS, facts: fsync, rename, fsync of the folder)."""
+"""The power fails right after a large body was called durable (THREATS, facts: fsync of the file and of its folder)."""
 
 from pathlib import Path
 

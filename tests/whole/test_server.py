@@ -9,6 +9,7 @@ from whole.internet import letter, until
 from whole.process import PROGRAM
 from whole.server import YOU, Server, free_ports
 
+
 def deliver(server: Server) -> None:
     with smtplib.SMTP("127.0.0.1", server.ports["smtp"], timeout=20) as client:
         client.send_message(letter("friend@elsewhere.example", YOU, "Welcome"))
