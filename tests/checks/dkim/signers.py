@@ -45,7 +45,7 @@ def signed(octets: bytes) -> bytes:
 
 
 def zone(*more: SigningKey, **records: str) -> Zone:
-    """The keys of `keys` and `more`; `records` are texts instead of those, by selector, "<rsa>" and "<ed25519>" keys in them."""
+    """The keys of `keys` and `more`; `records` are other texts, by selector, with "<rsa>" and "<ed25519>" for a key."""
     texts = {key.dns_name: key.dns_record() for key in (*keys(), *more)}
     for selector, text in records.items():
         for name, key in (("<rsa>", rsa()), ("<ed25519>", ed25519())):

@@ -27,6 +27,7 @@ from posthouse.checks.dkim.header import SignedHeader
 from posthouse.checks.dkim.records import KeyRecord, RecordFault, parse_record
 from posthouse.checks.dkim.signature import Result, Signature
 from posthouse.checks.dkim.tags import Tags
+from posthouse.checks.evidence import asked
 from posthouse.mail.author import SINGLETONS
 from posthouse.mail.dns import Dns, DnsFault
 from posthouse.mail.headers import Field
@@ -42,7 +43,6 @@ ARC_SETS_MOST = 50
 _RECORDS_MOST = 5
 # How far the clock of a signer may be ahead of ours.
 DRIFT = HOUR
-_SHOWN_OCTETS = 1024
 _LAST_INSTANT = 253_402_300_799 * SECOND
 
 
@@ -107,13 +107,13 @@ def complete(message: Message, digests: BodyDigests | None, extents: list[Extent
 
 async def find_keys(name: KeyName, dns: Dns) -> Keys:
     """The keys of the right kind under a name. Never raises."""
-    question = f"TXT {name.dns_name}"
     try:
         answer = await dns.txt(name.dns_name)
     except DnsFault as fault:
         trouble = Finding("temperror", f"The key at {name.dns_name} could not be asked for now")
-        return Keys((), trouble, Evidence(question, (f"no answer: {fault}",)))
-    evidence = Evidence(question, tuple(_shown(record) for record in answer.records[:_RECORDS_MOST]))
+        return Keys((), trouble, asked("TXT", name.dns_name, [f"no answer: {fault}"]))
+    texts = [text.decode("utf-8", "replace") for text in answer.records[:_RECORDS_MOST]]
+    evidence = asked("TXT", name.dns_name, texts)
     records: list[KeyRecord] = []
     faults: list[str] = []
     for text in answer.records[:_RECORDS_MOST]:
@@ -240,7 +240,3 @@ def _doubled(message: Message) -> str:
         return ""
     name = next(field.name for field in message.header.fields if field.key in doubled)
     return f"There is more than one {name} field, and only one of them need be what was signed"
-
-
-def _shown(record: bytes) -> str:
-    return record[:_SHOWN_OCTETS].decode("utf-8", "replace")
