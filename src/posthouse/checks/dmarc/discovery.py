@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from posthouse.checks.dmarc.record import Record, parse
+from posthouse.checks.evidence import asked
 from posthouse.mail.dns import Dns, DnsFault
 from posthouse.mail.verdict import Evidence
 
@@ -22,8 +23,6 @@ QUESTIONS = 50
 FAULTS = 2
 
 _NAME_OCTETS = 253
-_RECORDS_SHOWN = 5
-_CHARACTERS_SHOWN = 500
 
 
 class Found(NamedTuple):
@@ -58,13 +57,12 @@ class Lookups:
         record = None
         if len(name) <= _NAME_OCTETS:
             self._spend()
-            question = f"TXT {name}"
             try:
                 answer = await self._dns.txt(name)
             except DnsFault:
-                self._fault(question)
+                self._fault("TXT", name)
                 raise
-            self.evidence.append(Evidence(question, tuple(map(_shown, answer.records[:_RECORDS_SHOWN]))))
+            self.evidence.append(asked("TXT", name, [octets.decode("latin-1") for octets in answer.records]))
             records = [record for record in map(parse, answer.records) if record is not None]
             if len(records) > 1:
                 # RFC 9989 §4.10 step 2: several are as good as none.
@@ -80,13 +78,12 @@ class Lookups:
         """Whether the domain exists, with or without records (RFC 9989 §3.2.13). May raise DnsFault."""
         if domain not in self._exists:
             self._spend()
-            question = f"A {domain}"
             try:
                 answer = await self._dns.a(domain)
             except DnsFault:
-                self._fault(question)
+                self._fault("A", domain)
                 raise
-            self.evidence.append(Evidence(question, answer.records[:_RECORDS_SHOWN]))
+            self.evidence.append(asked("A", domain, answer.records))
             self._exists[domain] = answer.exists
         return self._exists[domain]
 
@@ -109,9 +106,9 @@ class Lookups:
         if len(self.evidence) >= QUESTIONS or self._faults >= FAULTS:
             raise DnsFault("no more questions are asked about this message")
 
-    def _fault(self, question: str) -> None:
+    def _fault(self, kind: str, name: str) -> None:
         self._faults += 1
-        self.evidence.append(Evidence(question, ("no answer",)))
+        self.evidence.append(asked(kind, name, ["no answer"]))
 
 
 def targets(domain: str) -> list[str]:
@@ -131,8 +128,3 @@ def select_organization(start: str, found: Sequence[Found]) -> str:
             below = start[: -len(domain) - 1]
             return f"{below.rpartition('.')[2]}.{domain}"
     return found[-1].domain if found else start
-
-
-def _shown(octets: bytes) -> str:
-    text = octets[:_CHARACTERS_SHOWN].decode("ascii", "backslashreplace")
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -14,12 +14,12 @@ from typing import Literal
 
 from posthouse.checks.dmarc.discovery import Lookups
 from posthouse.checks.dmarc.record import Destination, parse
+from posthouse.checks.evidence import asked, shown
 from posthouse.mail.address import Address
 from posthouse.mail.dns import Dns, DnsFault
 from posthouse.mail.verdict import Evidence
 
 _NAME_OCTETS = 253
-_CHARACTERS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ async def permit(
     reasons: list[str] = []
     for destination in destinations:
         if destination.address is None:
-            reasons.append(f"{destination.uri[:_CHARACTERS_SHOWN]} is no mail address, and only mail is sent")
+            reasons.append(f"{shown(destination.uri)} is no mail address, and only mail is sent")
             continue
         try:
             permitted, reason = await inquiry.examine(destination.address)
@@ -70,11 +70,11 @@ class _Inquiry:
         self._tag = tag
         self._dns = dns
         self._lookups = Lookups(dns)
-        self._asked: list[Evidence] = []
+        self._questions: list[Evidence] = []
 
     @property
     def evidence(self) -> list[Evidence]:
-        return [*self._lookups.evidence, *self._asked]
+        return [*self._lookups.evidence, *self._questions]
 
     async def examine(self, address: Address) -> tuple[tuple[Address, ...], str]:
         """Who may have the report in place of `address`, and why. May raise DnsFault."""
@@ -85,8 +85,7 @@ class _Inquiry:
         if len(name) > _NAME_OCTETS:
             return (), f"the name under which {host} could agree to reports is too long for the DNS"
         answer = await self._dns.txt(name)
-        shown = tuple(octets[:_CHARACTERS_SHOWN].decode("ascii", "backslashreplace") for octets in answer.records[:5])
-        self._asked.append(Evidence(f"TXT {name}", shown))
+        self._questions.append(asked("TXT", name, [octets.decode("latin-1") for octets in answer.records]))
         records = [record for record in map(parse, answer.records) if record is not None]
         if not records:
             return (), f"{host} does not say that it wants reports about {self._domain}"

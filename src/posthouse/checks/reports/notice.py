@@ -19,6 +19,7 @@ from typing import Literal
 
 from posthouse.checks.dkim.signature import Signature
 from posthouse.checks.dmarc import Dmarc
+from posthouse.checks.evidence import ANSWER_CHARACTERS
 from posthouse.checks.spf.evaluation import Spf
 from posthouse.mail.address import Address
 from posthouse.mail.authentication_results import Property, Result, format_results
@@ -31,9 +32,8 @@ from posthouse.mail.tokens import unfold
 Kind = Literal["dmarc", "signature", "spf", ""]
 Delivery = Literal["delivered", "spam", "policy", "reject", "other"]
 
-# Of the header of the message, and of one SPF record, no more is told.
+# Of the header of the message no more is told.
 HEADER_OCTETS = 64_000
-_RECORD_CHARACTERS = 800
 
 # What a redacted report keeps of a header: enough to find the message and to see what broke.
 _KEPT = frozenset(("from", "date", "message-id", "mime-version", "dkim-signature"))
@@ -189,8 +189,8 @@ def _spf_fields(incident: Incident) -> list[tuple[str, str]]:
     for evidence in spf.verdict.evidence:
         kind, _, name = evidence.question.partition(" ")
         for answer in evidence.answer:
-            plain = answer.isascii() and answer.isprintable() and len(answer) <= _RECORD_CHARACTERS
-            if kind == "TXT" and answer.lower().startswith("v=spf1") and plain:
+            # Evidence of full length may be cut short.
+            if kind == "TXT" and answer.lower().startswith("v=spf1") and len(answer) < ANSWER_CHARACTERS:
                 quoted = answer.replace("\\", "\\\\").replace('"', '\\"')
                 fields.append(("SPF-DNS", f'txt : {name} : "{quoted}"'))
     return fields
