@@ -103,6 +103,7 @@ def test_long_results_are_folded_and_come_back_whole() -> None:
         ("header", "d", "bank.example\\.evil.example"),
         ("header", "s", "selector\0.bank.example"),
         ("header", "s", 'x"; dmarc=pass'),
+        ("header", "a", "rsa-sha256 dmarc=pass"),
         ("smtp", "mailfrom", "bank.example(.evil.example"),
         ("smtp", "mailfrom", "any@bank.example(.evil.example"),
         ("smtp", "mailfrom", 'any@bank.example".evil.example'),

@@ -48,7 +48,8 @@ _unescape = re.compile(r"\\(.)").sub
 
 # Properties that name somebody: what stands there decides whom a reader believes.
 _IDENTITIES = frozenset((
-    ("header", "d"), ("header", "i"), ("header", "s"), ("header", "from"), ("header", "sender"),
+    ("header", "d"), ("header", "i"), ("header", "s"), ("header", "a"), ("header", "from"), ("header", "sender"),
+    ("header", "selector"),
     ("smtp", "mailfrom"), ("smtp", "helo"), ("smtp", "rcptto"), ("smtp", "auth"), ("smtp", "remote-ip"),
     ("smtp", "client-ip"), ("policy", "iprev"), ("policy", "authserv-id"),
 ))
