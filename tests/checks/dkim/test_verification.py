@@ -23,7 +23,7 @@ from checks.dkim.signers import (
     zone,
 )
 from checks.zone import NOW, Zone, finish
-from posthouse.checks.dkim import SigningKey, body_digests, sign, verify
+from posthouse.checks.dkim import UNSIGNED, SigningKey, body_digests, sign, verify
 from posthouse.checks.dkim.canonicalization import relaxed_field
 from posthouse.checks.dkim.header import SIGNED_OCTETS
 from posthouse.checks.dkim.verification import DRIFT
@@ -75,6 +75,7 @@ def test_what_was_signed_and_not_altered_passes() -> None:
 def test_a_message_without_signatures_has_none() -> None:
     assert look(LETTER) == ()
     assert look(b"") == ()
+    assert (UNSIGNED.method, UNSIGNED.result) == ("dkim", "none")
 
 
 def test_the_tool_of_these_tests_makes_signatures_that_pass() -> None:
@@ -383,9 +384,11 @@ def test_a_body_length_is_never_a_pass_even_if_it_is_that_of_the_whole_body(leng
     assert only(forge(l=str(length), bh="AAAA")).result == "fail"
 
 
-def test_a_body_length_beyond_the_body_fails() -> None:
-    assert only(forge(l="56")).result == "fail"
-    assert only(forge(l="9" * 76)).result == "fail"
+@pytest.mark.parametrize("length", ["56", "9" * 76])
+def test_a_body_length_beyond_the_body_fails(length: str) -> None:
+    signature = only(forge(l=length))
+    assert signature.result == "fail"
+    assert "shorter than what" in signature.verdict.reason
 
 
 def test_an_expired_signature_is_no_pass() -> None:

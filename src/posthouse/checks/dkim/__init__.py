@@ -6,10 +6,10 @@
 
 from posthouse.checks.dkim.digests import BodyDigests
 from posthouse.checks.dkim.keys import KeyFault, SigningKey
-from posthouse.checks.dkim.signature import Signature
+from posthouse.checks.dkim.signature import UNSIGNED, Signature
 from posthouse.checks.dkim.signing import SigningFault, sign
 from posthouse.checks.dkim.verification import body_digests, verify
 
 __all__ = [
-    "BodyDigests", "KeyFault", "Signature", "SigningFault", "SigningKey", "body_digests", "sign", "verify",
+    "UNSIGNED", "BodyDigests", "KeyFault", "Signature", "SigningFault", "SigningKey", "body_digests", "sign", "verify",
 ]

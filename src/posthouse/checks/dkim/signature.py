@@ -14,6 +14,9 @@ from typing import Literal
 
 from posthouse.mail.verdict import Verdict
 
+# What there is to say of a message without a signature.
+UNSIGNED = Verdict("dkim", "none", "", "Nobody has signed it")
+
 Result = Literal["pass", "policy", "fail", "neutral", "permerror", "temperror"]
 
 
