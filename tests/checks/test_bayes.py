@@ -15,7 +15,7 @@ from posthouse.mail.message import Message
 
 # What a filter that learned from nine tenths of the sample has to do with the last tenth.
 GOOD_TAKEN_FOR_JUNK = 0.01
-JUNK_FOUND = 0.92
+JUNK_FOUND = 0.94
 GOOD_FOUND = 0.97
 
 FOLDS = 10
@@ -28,7 +28,7 @@ def seen(*lines: str, body: str = "") -> frozenset[str]:
 def test_words_are_tokens_wherever_the_author_put_them() -> None:
     found = seen(
         'From: "Cheap Pills" <Sales@Shop.Example>', "Reply-To: other@elsewhere.example",
-        "Subject: =?utf-8?q?Gr=C3=BC?=n NOW", "X-Mailer: Blaster 3.0", "To: a@b.example, c@d.example",
+        "Subject: =?utf-8?q?Gr=C3=BC?=n NOW CHEAP", "X-Mailer: Blaster 3.0", "To: a@b.example, c@d.example",
         "List-Unsubscribe: <mailto:u@x.example>",
         body="You WON $1,000!!! at http://user@203.0.113.7/free%20money and https://www.shop.example/offer it",
     )
@@ -36,7 +36,7 @@ def test_words_are_tokens_wherever_the_author_put_them() -> None:
         "from:cheap", "from:pills", "from:shop.example", "from:sales@shop.example", "reply-to:elsewhere.example",
         "subject:grün", "subject:now", "mailer:blaster", "recipients:some", "field:list-unsubscribe", "type:text/plain",
         "you", "won", "$1,000!!!", "link:by number", "link:disguised", "link:shop.example", "path:free",
-        "path:offer",
+        "path:offer", "subject:capitals:cheap",
     } <= found
     assert "it" not in found
 

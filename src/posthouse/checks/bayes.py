@@ -43,6 +43,7 @@ _RECIPIENTS = 100
 # A token in characters: shorter ones say nothing, longer ones are told by their beginning and length.
 _SHORTEST = 3
 _LONGEST = 20
+_IN_CAPITALS = 4
 TOKEN_CHARACTERS = 60
 
 # Robinson's prior: how much a token is worth before it was seen, and what is taken for it then.
@@ -50,7 +51,7 @@ _STRENGTH = 0.45
 _PRIOR = 0.5
 _CERTAIN = 1e-6
 # Tokens that are nearer to one half than this say nothing; of the others so many count.
-_DEVIATION = 0.1
+_DEVIATION = 0.2
 _COUNTED = 150
 # Below so many messages of either kind nothing is said at all.
 TRAINED = 10
@@ -274,7 +275,7 @@ def _of_links(text: str) -> Iterator[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Words, prices and shouts as they stand, in lower case."""
+    """Words, prices and shouts as they stand, in lower case; those in capitals once more as such."""
     found = []
     if not text.isascii():
         text = normalize("NFKC", text)
@@ -283,6 +284,8 @@ def _words(text: str) -> list[str]:
             found.append(f"long:{word[0].lower()}:{min(len(word) // 10, 9) * 10}")
         elif len(word) >= _SHORTEST or not word.isascii():
             found.append(word.casefold())
+            if len(word) >= _IN_CAPITALS and word.isupper():
+                found.append(f"capitals:{found[-1]}")
     return found
 
 
