@@ -46,12 +46,14 @@ from posthouse.store.blobs import Blobs
 from posthouse.store.database import StoreFault
 from posthouse.store.hints import Hints
 from posthouse.store.ids import Ids
+from posthouse.store.room import is_short
 from posthouse.store.sqlite import SqliteDatabase, open_sqlite
 from posthouse.web.app import Site
 from posthouse.web.status import Service, Status
 from posthouse.wire.smtp.client import ClientSettings
 
 SWEEP_SECONDS = 300.0
+SHORT_SECONDS = 5.0  # how often the disk is looked at, and swept where it is short of room
 JOURNEYS_KEPT = 90 * DAY  # beyond the time a message waits in the queue
 HEALTH_SECONDS = 5.0  # for a commit of nothing
 SETTLE_SECONDS = 15.0  # for the relay to put down what it knows, after the grace
@@ -269,9 +271,13 @@ class House:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP_SECONDS * (0.75 + random.random() / 2))
+            due = time.monotonic() + SWEEP_SECONDS * (0.75 + random.random() / 2)
+            short = False
+            while not short and time.monotonic() < due:
+                await asyncio.sleep(SHORT_SECONDS)
+                short = is_short(self.config.data_dir)
             now = self.clock()
-            await self.blobs.sweep(now)
+            await self.blobs.sweep(now, short=short)
             await self.database.write(partial(journeys.sweep, before=now - JOURNEYS_KEPT))
 
     async def _counts(self) -> None:

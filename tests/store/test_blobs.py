@@ -317,6 +317,19 @@ def test_a_body_that_is_referred_to_again_is_not_swept(rooms: Rooms) -> None:
     assert rooms.run(rooms.blobs.load(row[0])).size > 0
 
 
+def test_where_the_disk_is_short_a_body_goes_at_once_but_none_that_is_needed_or_on_its_way(rooms: Rooms) -> None:
+    rooms.settle_in()
+    kept = rooms.deliver(octets=os.urandom(LARGE))
+    gone = rooms.deliver(octets=os.urandom(LARGE))
+    coming = rooms.content(os.urandom(LARGE))
+    rooms.do(lambda tx: messages.expunge(tx, rooms.account_id, 1, ((gone.uid, gone.uid),), flagged=0))
+    # Sixteen calls look through all folders.
+    assert sum(rooms.run(rooms.blobs.sweep(rooms.now, short=True)) for _ in range(16)) == 1
+    (blob_id,) = rooms.see(lambda tx: messages.fetch(tx, rooms.account_id, 1, messages.EVERY, ("blob_id",)))[0]
+    assert {rooms.run(rooms.blobs.load(blob_id)).path, coming.path} == set(files(rooms))
+    assert kept.uid == 1
+
+
 def test_files_left_by_a_crash_go_and_those_in_use_stay(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [1_000.0]
     monkeypatch.setattr("posthouse.store.blobs.monotonic", lambda: clock[0])

@@ -39,9 +39,9 @@ class Oracle:
         self._grown = threading.Condition()
         self._journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
-    def letter(self, chance: random.Random) -> tuple[str, bytes]:
-        """A message unlike any other, and its digest."""
-        size = chance.choices(SIZES, WEIGHTS)[0]
+    def letter(self, chance: random.Random, size: int = 0) -> tuple[str, bytes]:
+        """A message unlike any other, of about that size or of a usual one, and its digest."""
+        size = size or chance.choices(SIZES, WEIGHTS)[0]
         text = "\r\n".join(chance.randbytes(36).hex() for _ in range(size // 74 + 1))
         octets = (
             f"From: {YOU}\r\nTo: {YOU}\r\nDate: Sat, 01 Mar 2025 18:15:30 +0000\r\n"

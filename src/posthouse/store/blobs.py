@@ -301,13 +301,15 @@ class Blobs:
         whole = start == 0 and (end is None or end >= size)
         return checked(part, digest, blob_id) if whole else part
 
-    async def sweep(self, now: Instant) -> int:
+    async def sweep(self, now: Instant, *, short: bool = False) -> int:
         """Removes what nothing refers to any more, and files left by a crash; gives how many went.
 
-        What was made within the last hour stays, so an acceptance on its way is never robbed. Call it every few
-        minutes; a call looks at a bounded part.
+        A body to which the last reference went stays for an hour, for the sessions that still show its message; where
+        the disk is `short` of room it goes at once. Files that no row speaks of stay for that hour in any case, so
+        that no acceptance on its way is robbed. Call it every few minutes; a call looks at a bounded part.
         """
-        count, files = await self._database.write(lambda tx: _sweep(tx, now))
+        before = now if short else now - GRACE
+        count, files = await self._database.write(lambda tx: _sweep(tx, now, before))
         for path in [self.path(blob_id, digest) for blob_id, digest in files]:
             await asyncio.to_thread(_unlink, path)
         return count + await self._sweep_files()
@@ -370,12 +372,12 @@ def checked(octets: bytes, digest: bytes, blob_id: int) -> bytes:
     return octets
 
 
-def _sweep(tx: Transaction, now: Instant) -> tuple[int, list[tuple[int, bytes]]]:
+def _sweep(tx: Transaction, now: Instant, before: Instant) -> tuple[int, list[tuple[int, bytes]]]:
     """How many blobs were removed, and which of them were files."""
     tx.execute(_SEEN_LOOSE, now)
     count = 0
     files = []
-    for (blob_id,) in tx.all(_LOOSE, now - GRACE, _SWEEP_LIMIT):
+    for (blob_id,) in tx.all(_LOOSE, before, _SWEEP_LIMIT):
         referred = tx.one(_REFERRED, blob_id)
         row = tx.one(_KIND, blob_id)
         if row is not None and not (referred and referred[0]):

@@ -14,6 +14,12 @@ COMMIT_OCTETS = 32 * 1024
 _PAGE = 4096
 
 
+def is_short(folder: Path) -> bool:
+    """Whether mail is being refused for want of room on the disk of this folder, or soon will be. OSError."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < 2 * kept_free(disk)
+
+
 class Room:
     """Knows how much mail the disk still takes.
 
