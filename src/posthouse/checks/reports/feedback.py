@@ -45,23 +45,28 @@ _find_encoding = re.compile(rb"<\?xml[^>]{0,80}?encoding\s{0,9}=\s{0,9}[\"']([A-
 _is_word = re.compile(r"[a-z][a-z0-9_-]{0,31}").fullmatch
 _find_seconds = re.compile(r"(\d{1,12})(?:\.\d*)?").fullmatch
 
-# Where the leaves stand that a report has; what repeats begins a group of its own.
+# Where the leaves stand that a report has; what repeats within a record is a group of leaves.
+_ERROR = "report_metadata/error"
 _DOCUMENT = frozenset((
     "report_metadata/org_name", "report_metadata/email", "report_metadata/extra_contact_info",
     "report_metadata/report_id", "report_metadata/date_range/begin", "report_metadata/date_range/end",
-    "report_metadata/error", "report_metadata/generator", "policy_published/domain", "policy_published/p",
+    _ERROR, "report_metadata/generator", "policy_published/domain", "policy_published/p",
     "policy_published/sp", "policy_published/np", "policy_published/adkim", "policy_published/aspf",
     "policy_published/fo", "policy_published/testing", "policy_published/discovery_method",
 ))
 _ROW = frozenset((
-    "row/source_ip", "row/count", "row/policy_evaluated/disposition", "row/policy_evaluated/dkim",
-    "row/policy_evaluated/spf", "identifiers/header_from", "identifiers/envelope_from", "identifiers/envelope_to",
+    "record/row/source_ip", "record/row/count", "record/row/policy_evaluated/disposition",
+    "record/row/policy_evaluated/dkim", "record/row/policy_evaluated/spf", "record/identifiers/header_from",
+    "record/identifiers/envelope_from", "record/identifiers/envelope_to",
 ))
-_GROUPS = {
-    "row/policy_evaluated/reason": frozenset(("type", "comment")),
-    "auth_results/dkim": frozenset(("domain", "selector", "result", "human_result")),
-    "auth_results/spf": frozenset(("domain", "scope", "result", "human_result")),
-}
+_REASON, _DKIM, _SPF = "record/row/policy_evaluated/reason", "record/auth_results/dkim", "record/auth_results/spf"
+_GROUPS = frozenset((_REASON, _DKIM, _SPF))
+_IN_GROUP = frozenset((
+    f"{_REASON}/type", f"{_REASON}/comment",
+    f"{_DKIM}/domain", f"{_DKIM}/selector", f"{_DKIM}/result", f"{_DKIM}/human_result",
+    f"{_SPF}/domain", f"{_SPF}/scope", f"{_SPF}/result", f"{_SPF}/human_result",
+))
+_LEAVES = _DOCUMENT | _ROW | _IN_GROUP
 # Words that were never results, or of old drafts, and that generators use.
 _OLD_WORDS = {"hardfail": "fail", "unknown": "permerror", "error": "temperror"}
 
@@ -106,19 +111,19 @@ def _decoded(octets: bytes) -> str:
 
 
 class _Document:
-    """What the parser tells, gathered."""
+    """What the parser tells, gathered. `_paths` are those of the elements that are open, within `feedback`."""
 
-    __slots__ = ("_errors", "_fields", "_flaws", "_group", "_groups", "_inside", "_path", "_row", "_rows", "_texts")
+    __slots__ = ("_errors", "_fields", "_flaws", "_group", "_groups", "_inside", "_paths", "_row", "_rows", "_texts")
 
     def __init__(self) -> None:
         self._inside = False
-        self._path: list[str] = []
+        self._paths: list[str] = []
         self._texts: list[str] = []
         self._fields: Group = {}
         self._errors: list[str] = []
         self._row: Group = {}
         self._groups: dict[str, list[Group]] = {}
-        self._group: Group | None = None
+        self._group: Group = {}
         self._rows: list[ReportRow] = []
         self._flaws: list[str] = []
 
@@ -131,52 +136,44 @@ class _Document:
         if not self._inside:
             self._inside = name == "feedback"
             return
-        self._path.append(name)
-        if len(self._path) > DEPTH:
+        path = f"{self._paths[-1]}/{name}" if self._paths else name
+        self._paths.append(path)
+        if len(self._paths) > DEPTH:
             raise ReportError(f"The XML has more than {DEPTH} levels")
-        if self._path[0] != "record":
-            return
-        if len(self._path) == 1:
+        if path == "record":
             self._row, self._groups = {}, {}
-        else:
-            path = "/".join(self._path[1:])
-            if path in _GROUPS:
-                self._group = {}
-                found = self._groups.setdefault(path, [])
-                if len(found) < RESULTS:
-                    found.append(self._group)
+        elif path in _GROUPS:
+            self._group = {}
+            found = self._groups.setdefault(path, [])
+            if len(found) < RESULTS:
+                found.append(self._group)
 
     def text(self, text: str) -> None:
         if self._inside and len(self._texts) < _TEXT_CHARACTERS:
             self._texts.append(text[:_TEXT_CHARACTERS])
 
-    def end(self, tag: str) -> None:
+    def end(self, _: str) -> None:
         if not self._inside:
             return
-        if not self._path:
+        if not self._paths:
             raise _Done
-        path = "/".join(self._path)
-        text = one_line("".join(self._texts)[:_TEXT_CHARACTERS]).strip()
-        self._texts.clear()
-        self._path.pop()
+        path = self._paths.pop()
         if path == "record":
             self._finish_row()
-        elif path.startswith("record/"):
-            self._keep_in_row(path[7:], text)
-        elif path == "report_metadata/error":
-            if text and len(self._errors) < FLAWS:
-                self._errors.append(text)
-        elif path in _DOCUMENT:
-            self._fields.setdefault(path, text)
+        elif path in _LEAVES:
+            self._keep(path, one_line("".join(self._texts)[:_TEXT_CHARACTERS]).strip())
+        self._texts.clear()
 
-    def _keep_in_row(self, path: str, text: str) -> None:
-        above, _, leaf = path.rpartition("/")
-        if path in _GROUPS:
-            self._group = None
-        elif self._group is not None and leaf in _GROUPS.get(above, ()):
-            self._group.setdefault(leaf, text)
+    def _keep(self, path: str, text: str) -> None:
+        """Of several elements in one place the first counts."""
+        if path in _IN_GROUP:
+            self._group.setdefault(path.rpartition("/")[2], text)
         elif path in _ROW:
             self._row.setdefault(path, text)
+        elif path != _ERROR:
+            self._fields.setdefault(path, text)
+        elif text and len(self._errors) < FLAWS:
+            self._errors.append(text)
 
     def _finish_row(self) -> None:
         if len(self._rows) >= ROWS:
@@ -241,26 +238,26 @@ def _policy(fields: Group) -> PolicyPublished:
 
 def _row(fields: Group, groups: dict[str, list[Group]]) -> ReportRow | str:
     """The row, or a sentence about why there is none."""
-    source = fields.get("row/source_ip", "")
+    source = fields.get("record/row/source_ip", "")
     try:
         # The zone of an IPv6 address may be any text.
         source_ip = str(ip_address(source.partition("%")[0]))
     except ValueError:
         return f"A record is about {_shown(source)}, which is no IP address"
-    number = fields.get("row/count", "")
+    number = fields.get("record/row/count", "")
     if not (number.isascii() and number.isdigit()) or len(number) > 16 or int(number) > _LARGEST_COUNT:
         return f"A record counts {_shown(number)} messages, which is no number"
     return ReportRow(
         source_ip=source_ip,
-        disposition=_disposition(fields.get("row/policy_evaluated/disposition", "")),
-        dkim=_aligned(fields.get("row/policy_evaluated/dkim", "")),
-        spf=_aligned(fields.get("row/policy_evaluated/spf", "")),
-        header_from=_domain(fields, "identifiers/header_from"),
-        envelope_from=_domain(fields, "identifiers/envelope_from"),
-        envelope_to=_domain(fields, "identifiers/envelope_to"),
+        disposition=_disposition(fields.get("record/row/policy_evaluated/disposition", "")),
+        dkim=_aligned(fields.get("record/row/policy_evaluated/dkim", "")),
+        spf=_aligned(fields.get("record/row/policy_evaluated/spf", "")),
+        header_from=_domain(fields, "record/identifiers/header_from"),
+        envelope_from=_domain(fields, "record/identifiers/envelope_from"),
+        envelope_to=_domain(fields, "record/identifiers/envelope_to"),
         reasons=tuple(
             Reason(_word(group.get("type", "")), group.get("comment", ""))
-            for group in groups.get("row/policy_evaluated/reason", ())
+            for group in groups.get(_REASON, ())
             if any(group.values())
         ),
         dkim_results=tuple(
@@ -270,7 +267,7 @@ def _row(fields: Group, groups: dict[str, list[Group]]) -> ReportRow | str:
                 _result(group.get("result", ""), DKIM_RESULTS),
                 group.get("human_result", ""),
             )
-            for group in groups.get("auth_results/dkim", ())
+            for group in groups.get(_DKIM, ())
         ),
         spf_results=tuple(
             SpfResult(
@@ -279,7 +276,7 @@ def _row(fields: Group, groups: dict[str, list[Group]]) -> ReportRow | str:
                 _result(group.get("result", ""), SPF_RESULTS),
                 group.get("human_result", ""),
             )
-            for group in groups.get("auth_results/spf", ())
+            for group in groups.get(_SPF, ())
         ),
         count=int(number),
     )
