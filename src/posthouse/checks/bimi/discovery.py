@@ -23,6 +23,7 @@ from posthouse.checks.bimi.record import (
 from posthouse.checks.dkim.signature import Signature
 from posthouse.checks.dmarc import Dmarc, Lookups
 from posthouse.checks.dmarc import Record as Policy
+from posthouse.checks.evidence import asked
 from posthouse.mail.address import Address
 from posthouse.mail.dns import Dns
 from posthouse.mail.headers import Header
@@ -30,7 +31,6 @@ from posthouse.mail.verdict import Evidence
 
 _SELECTOR_FIELD = "bimi-selector"
 _NAME_CHARACTERS = 253
-_CHARACTERS_SHOWN = 500
 
 # RFC 7489's tag, which RFC 9989 no longer has, but which owners wrote with a purpose.
 _find_percentage = re.compile(r"(?:\A|;)[ \t]*pct[ \t]*=[ \t]*([0-9]{1,3})[ \t]*(?:;|\Z)", re.IGNORECASE).search
@@ -57,7 +57,7 @@ class Questions:
         if name not in self._answers:
             answer = await self._dns.txt(name) if len(name) <= _NAME_CHARACTERS else None
             found = tuple(filter(is_record, answer.records)) if answer is not None else ()
-            self.evidence.append(Evidence(f"TXT {name}", tuple(map(_shown, found[:3]))))
+            self.evidence.append(asked("TXT", name, [record.decode("latin-1") for record in found]))
             self._answers[name] = found
         return self._answers[name]
 
@@ -141,8 +141,3 @@ def _unenforced(domain: str, record: Policy) -> str:
     if record.p == "quarantine" and percentage is not None and int(percentage[1]) != 100:
         return f"the DMARC policy of {domain} is for {percentage[1]}% of its mail"
     return ""
-
-
-def _shown(octets: bytes) -> str:
-    text = octets[:_CHARACTERS_SHOWN].decode("ascii", "backslashreplace")
-    return text if text.isprintable() else ascii(text)[1:-1]

@@ -18,6 +18,7 @@ from posthouse.checks.bimi.record import RecordError
 from posthouse.checks.bimi.svg import SVG_OCTETS, SvgError, sanitise
 from posthouse.checks.dkim.signature import Signature
 from posthouse.checks.dmarc import Dmarc, Lookups
+from posthouse.checks.evidence import asked
 from posthouse.mail.address import Address
 from posthouse.mail.authentication_results import Property
 from posthouse.mail.authentication_results import Result as Recorded
@@ -196,7 +197,7 @@ def _unfetched(about: Bimi, what: str, fault: FetchFault) -> Bimi:
 
 
 def _fetched(url: str, octets: bytes) -> tuple[Evidence, ...]:
-    return (Evidence(f"GET {url}", (f"{len(octets)} octets",)),)
+    return (asked("GET", url, [f"{len(octets)} octets"]),)
 
 
 def _refused(result: Result, author: Address, reason: str) -> Bimi:
