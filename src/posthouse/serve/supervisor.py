@@ -40,6 +40,9 @@ from posthouse.serve.log import Logger
 
 LOCK = "server.lock"
 BEAT_SECONDS = 5.0
+# Python's lock goes to a thread that waits for it after so long: a commit is not to wait until the loop has gone once
+# round its connections.
+SWITCH_SECONDS = 0.0005
 SILENT_SECONDS = 60.0  # without a beat, after which a child is taken for stuck
 SHORTEST_LIFE = 60.0  # a child that lived longer is started again at once
 LONGEST_PAUSE = 30.0
@@ -260,6 +263,7 @@ async def _serve(plan: Plan, server: Server, log: Logger, voice: _Voice, lifelin
     if lifeline is not None:
         loop.add_reader(lifeline, _orphaned, loop, lifeline, orders)
     await server.start()
+    sys.setswitchinterval(SWITCH_SECONDS)
     # What is there now stays: the collector need not walk it again and again.
     gc.collect()
     gc.freeze()
