@@ -16,6 +16,7 @@ from posthouse.checks.dkim import SigningFault, SigningKey, body_digests
 from posthouse.checks.dkim.canonicalization import relaxed_field
 from posthouse.checks.dkim.fields import read_key, read_tags, without_signature
 from posthouse.checks.dkim.records import parse_record
+from posthouse.checks.dkim.signing import completed
 from posthouse.checks.dkim.tags import parse_tags
 from posthouse.mail.headers import scan_header
 from posthouse.mail.instant import DAY, SECOND
@@ -139,6 +140,27 @@ def test_faults_of_the_dns_are_permanent(fault: str) -> None:
     assert arc.sealers == ("example.org",)
 
 
+def test_a_key_that_is_gone_breaks_the_chain() -> None:
+    arc = look(sealed(sealed(LETTER, ELSEWHERE)), zone())
+    assert arc.result == "fail"
+    assert arc.verdict.reason == "There is no key at l1._domainkey.lists.example.net"
+
+
+@pytest.mark.parametrize("times", ["t=now", "t=1 2", "t="])
+def test_a_seal_without_a_proper_time_is_refused_though_it_is_signed(times: str) -> None:
+    _, signature, recorded = scan_header(sealed(LETTER)).fields[:3]
+    before = b"".join(relaxed_field(field.name.encode(), field.value) + b"\r\n" for field in (recorded, signature))
+    rest = sealed(LETTER)[signature.start :]
+
+    def by_hand(times: str) -> bytes:
+        return completed("ARC-Seal", f" i=1; a=rsa-sha256; cv=none; d=example.org; s=r2048; {times};", before, rsa())
+
+    assert look(by_hand("t=12345") + rest).result == "pass"
+    arc = look(by_hand(times) + rest)
+    assert arc.result == "fail"
+    assert "no time" in arc.verdict.reason
+
+
 def test_fifty_sets_are_the_most() -> None:
     octets = LETTER
     for _ in range(50):
@@ -147,6 +169,8 @@ def test_fifty_sets_are_the_most() -> None:
     arc = look(octets, dns)
     assert (arc.result, len(arc.sets)) == ("pass", 50)
     assert seal(octets, rsa(), arc, RESULTS, NOW) == b""
+    beyond = b"ARC-Seal: i=99; cv=pass\r\n" + LETTER
+    assert seal(beyond, rsa(), look(beyond), RESULTS, NOW) == b""
     more = seal(LETTER, ELSEWHERE, look(LETTER), RESULTS, NOW).replace(b" i=1;", b" i=51;") + octets
     dns = names()
     assert look(more, dns).result == "fail"

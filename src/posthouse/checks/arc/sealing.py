@@ -33,7 +33,7 @@ def seal(octets: Octets, key: SigningKey, chain: Arc, recorded: bytes, now: Inst
     header = scan_header(octets)
     newest, given_up = highest(header)
     # RFC 8617 §5.1, step 2, and §4.2.1
-    if given_up or newest == SETS_MOST:
+    if given_up or newest >= SETS_MOST:
         return b""
     instance = newest + 1
     results = f"{AAR}: i={instance}; ".encode("ascii") + recorded.strip(b" \t\r\n") + b"\r\n"
