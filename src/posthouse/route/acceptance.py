@@ -55,6 +55,8 @@ class Letter:
 
     `trace` is put in front for everybody: Received, and fields that submission adds. `session` and `found` are the
     stamps from before and after the envelope. `quarantine` files into Junk. `relays`: recipients elsewhere are taken.
+    `also` are further units of work for the same transaction: what is counted or remembered of the message, if it is
+    accepted and only then; each is rerunnable, quick, and raises nothing.
     """
 
     journey_id: int
@@ -67,6 +69,7 @@ class Letter:
     now: Instant
     quarantine: bool = False
     relays: bool = False
+    also: tuple[Callable[[Transaction], None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,8 @@ class Acceptance:
             told, woken = self.report(tx, self._original(letter), ways.notices, now)
             stamps += told
             topics += woken
+        for unit in letter.also:
+            unit(tx)
         journeys.begin(tx, letter.journey_id, letter.reading.message.message_id, stamps)
         return Receipt(reply, tuple(topics), tuple(stamps))
 
