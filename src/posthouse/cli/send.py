@@ -64,7 +64,8 @@ MAILBOX = MailboxType()
 )
 @click.option(
     "--server", metavar="HOST[:PORT]",
-    help="Submit there over TLS instead: port 465 at once, others by STARTTLS; smtps://HOST:PORT where at once.",
+    help="Submit there over TLS instead: at once on port 465, else by STARTTLS, or at once where nothing is said; "
+    "smtps://HOST:PORT and smtp://HOST:PORT say which.",
 )
 @click.option("--login", metavar="NAME", help="Name to log in with at --server; without it the address of --from.")
 @click.option("--ca", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",

@@ -34,6 +34,8 @@ from posthouse.wire.smtp.events import (
 
 SUBMISSIONS_PORT, SUBMISSION_PORT = 465, 587
 CONNECT_SECONDS = 30.0
+# Where nothing says how TLS begins: a server that has not greeted by then probably waits for TLS itself.
+GREETING_SECONDS = 5.0
 CHUNK = 64 * 1024
 
 _HUNG_UP = "the server closed the connection"
@@ -43,11 +45,11 @@ _IN_DOUBT = " before it said whether it took the message; it may have"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to submit; `at_once`: TLS from the first octet (RFC 8314 §3.3), else by STARTTLS."""
+    """Where to submit; `at_once`: TLS from the first octet (RFC 8314 §3.3), by STARTTLS, or (None) as it turns out."""
 
     host: str
     port: int
-    at_once: bool
+    at_once: bool | None
 
     @classmethod
     def parse(cls, text: str) -> "Place":
@@ -62,10 +64,11 @@ class Place:
         number = int(port or (SUBMISSION_PORT if scheme == "smtp" else SUBMISSIONS_PORT))
         if not 0 < number < 65536:
             raise Complaint(f"--server {text!r}: there is no port {number}")
-        return cls(host, number, scheme == "smtps" or (not scheme and number == SUBMISSIONS_PORT))
+        at_once = scheme == "smtps" if scheme else True if number == SUBMISSIONS_PORT else None
+        return cls(host, number, at_once)
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def submit(place: Place, ca: Path | None, login: str, password: str, envelope: Envelope, octets: bytes) -> Receipt:
@@ -84,10 +87,48 @@ def submit(place: Place, ca: Path | None, login: str, password: str, envelope: E
             session.close()
     except ssl.SSLCertVerificationError as error:
         raise Complaint(f"{place}: its certificate is not to be trusted: {error.verify_message}") from None
+    except _Silence as error:
+        raise Complaint(f"{place}: {error}; where TLS begins at once, say smtps://{place}", EX_TEMPFAIL) from None
+    except ssl.SSLError as error:
+        hint = f"; where it begins by STARTTLS, say smtp://{place}" if place.at_once else ""
+        raise Complaint(f"{place}: there is no TLS ({error.reason or error}){hint}", EX_TEMPFAIL) from None
     except (OSError, EOFError) as error:
         raise Complaint(f"{place}: {error}", EX_TEMPFAIL) from None
     except (ProtocolError, SaslError) as error:
         raise Complaint(f"{place}: {error}", EX_UNAVAILABLE) from None
+
+
+class _Silence(Exception):
+    """The server has not said a word."""
+
+
+def _connect(place: Place, context: ssl.SSLContext) -> tuple[socket.socket, bool]:
+    """A connection, and whether it is encrypted already. OSError."""
+    plain = socket.create_connection((place.host, place.port), CONNECT_SECONDS)
+    if place.at_once:
+        return context.wrap_socket(plain, server_hostname=place.host), True
+    if place.at_once is None and not _is_greeted(plain):
+        try:
+            other = socket.create_connection((place.host, place.port), CONNECT_SECONDS)
+            encrypted = context.wrap_socket(other, server_hostname=place.host)
+        except ssl.SSLCertVerificationError:
+            plain.close()
+            raise
+        except OSError:
+            # Then it is only slow; the first connection is still there.
+            return plain, False
+        plain.close()
+        return encrypted, True
+    return plain, False
+
+
+def _is_greeted(connection: socket.socket) -> bool:
+    """Whether the server begins to speak; what it says is left to be read."""
+    connection.settimeout(GREETING_SECONDS)
+    try:
+        return connection.recv(1, socket.MSG_PEEK).isdigit()
+    except OSError:
+        return False
 
 
 class _Session:
@@ -96,18 +137,16 @@ class _Session:
     def __init__(self, place: Place, context: ssl.SSLContext, login: str, password: str) -> None:
         self._place = place
         self._context = context
-        self._socket = socket.create_connection((place.host, place.port), CONNECT_SECONDS)
+        self._socket, encrypted = _connect(place, context)
         # RFC 6409 lets a submission client give any name; ours is nobody's business.
-        self._engine = ClientEngine(ClientSettings("localhost"), tls=place.at_once)
+        self._engine = ClientEngine(ClientSettings("localhost"), tls=encrypted)
         self._login = login
         self._password = password
         self._sent = False
 
     def run(self, envelope: Envelope, octets: bytes) -> Receipt:
         engine = self._engine
-        if engine.tls:
-            self._encrypt()
-        self._expect(Greeted, "the server")
+        self._greet()
         self._hello()
         if not engine.tls:
             engine.start_tls()
@@ -129,6 +168,14 @@ class _Session:
 
     def _encrypt(self) -> None:
         self._socket = self._context.wrap_socket(self._socket, server_hostname=self._place.host)
+
+    def _greet(self) -> None:
+        try:
+            self._expect(Greeted, "the server")
+        except (OSError, EOFError):
+            if self._engine.tls:
+                raise
+            raise _Silence("the server did not say a word") from None
 
     def _hello(self) -> None:
         self._engine.hello()
