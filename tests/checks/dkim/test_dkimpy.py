@@ -5,7 +5,7 @@ from base64 import b64encode
 import dkim
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks.dkim.relays import letters, relayed
@@ -50,6 +50,7 @@ def test_dkimpy_verifies_whatever_we_sign(letter: bytes) -> None:
     assert dkimpy_says(signed(letter)) == [True, True]
 
 
+@settings(max_examples=60)
 @given(letters(), st.data())
 def test_dkimpy_verifies_what_we_sign_after_a_relay(letter: bytes, data: st.DataObject) -> None:
     octets = data.draw(relayed(signed(letter)))
@@ -57,12 +58,14 @@ def test_dkimpy_verifies_what_we_sign_after_a_relay(letter: bytes, data: st.Data
     assert results(octets) == ["pass", "pass"]
 
 
+@settings(max_examples=60)
 @given(letters(), st.sampled_from([rsa, ed25519]), st.sampled_from(CANONICALIZATIONS))
 def test_we_verify_whatever_dkimpy_signs(letter: bytes, key, canonicalize: tuple[bytes, bytes]) -> None:
     [signature] = look(signed_by_dkimpy(letter, key(), canonicalize), now=LATER)
     assert signature.result == "pass", signature.verdict.reason
 
 
+@settings(max_examples=60)
 @given(letters(), st.sampled_from([rsa, ed25519]), st.data())
 def test_we_verify_what_dkimpy_signs_after_a_relay(letter: bytes, key, data: st.DataObject) -> None:
     octets = data.draw(relayed(signed_by_dkimpy(letter, key(), (b"relaxed", b"relaxed"))))
