@@ -110,6 +110,10 @@ def test_a_correspondent_is_told_of_only_where_the_eye_cannot_tell() -> None:
     assert [f.about for f in check("examp1e.com", HOUSE, account).findings] == ["example.com"]
 
 
+def test_our_own_domains_resemble_no_correspondent() -> None:
+    assert check("example.com", HOUSE, Index([Known("exampel.com"), Known("examp1e.com")])).findings == ()
+
+
 def test_of_two_entries_the_stronger_counts_in_either_order() -> None:
     for known in ([Known("example.com"), Known("example.com", Kin.OWN)], [Known("example.com", Kin.OWN)] * 2):
         assert Index(known).kin("www.example.com") is Kin.OWN

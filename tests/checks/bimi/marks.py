@@ -14,7 +14,7 @@ from hashlib import sha256
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
@@ -93,9 +93,10 @@ class Pair:
 
 
 def certify(subject: x509.Name, issuer: Pair | None, extensions: Sequence[Extension], *,
-            start: datetime = AT - DAY, end: datetime = AT + DAY, digest: hashes.HashAlgorithm | None = None) -> Pair:
+            start: datetime = AT - DAY, end: datetime = AT + DAY, digest: hashes.HashAlgorithm | None = None,
+            public_key: rsa.RSAPublicKey | None = None) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = x509.CertificateBuilder().subject_name(subject).public_key(key.public_key())
+    builder = x509.CertificateBuilder().subject_name(subject).public_key(public_key or key.public_key())
     builder = builder.issuer_name(issuer.certificate.subject if issuer else subject)
     builder = builder.serial_number(x509.random_serial_number()).not_valid_before(start).not_valid_after(end)
     for extension, critical in extensions:
@@ -154,8 +155,8 @@ def pem(*certificates: x509.Certificate) -> bytes:
 
 
 def revocations(issuer: Pair, revoked: Sequence[x509.Certificate], *, end: datetime = AT + DAY,
-                extensions: Sequence[Extension] = ()) -> bytes:
-    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
+                extensions: Sequence[Extension] = (), named: x509.Name | None = None) -> bytes:
+    builder = x509.CertificateRevocationListBuilder().issuer_name(named or issuer.certificate.subject)
     builder = builder.last_update(min(AT, end) - DAY).next_update(end)
     for certificate in revoked:
         entry = x509.RevokedCertificateBuilder().serial_number(certificate.serial_number).revocation_date(AT - DAY)

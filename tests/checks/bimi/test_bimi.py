@@ -163,6 +163,7 @@ def test_the_selector_field_counts_only_where_the_author_signed_it() -> None:
     assert selected(signature("a.example")) == "default"
     assert selected(signature("a.example"), replace(signed, domain="evil.example")) == "default"
     assert selected(signature("a.example"), replace(signed, result="fail", selector="s2")) == "default"
+    assert selected(signature("a.example"), replace(signed, result="fail")) == "default"
     assert selected(signed, lines=[*lines, "BIMI-Selector: v=BIMI1; s=autumn"]) == "default"
     assert selected(signed, lines=["BIMI-Selector: s=spring"]) == "default"
     unknown = check(zone, pages, lines=["BIMI-Selector: v=BIMI1; s=autumn"], signatures=[signed])

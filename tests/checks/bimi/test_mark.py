@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -143,6 +144,9 @@ def test_weak_hashes_and_keys_are_refused(authority: Authority) -> None:
     extensions = [extension for extension in authority.extensions(["a.example"]).values() if extension is not None]
     weak = certify(marks.name("a.example"), authority.issuer, extensions, digest=hashes.SHA224())
     assert "hash" in refused(authority, weak)
+    short = rsa.generate_private_key(public_exponent=65537, key_size=1024).public_key()
+    weak = certify(marks.name("a.example"), authority.issuer, extensions, public_key=short)
+    assert "too short" in refused(authority, weak)
 
 
 def test_files_that_hold_something_else_are_refused(authority: Authority) -> None:
@@ -193,6 +197,7 @@ def test_a_list_that_cannot_be_relied_on_leaves_the_question_open(authority: Aut
         (good | authority.lists(end=AT - DAY), "out of its time"),
         (good | {url: other.lists()[url]}, "not its issuer's"),
         (good | {url: marks.revocations(authority.root_pair, ())}, "not its issuer's"),
+        (good | {url: marks.revocations(authority.issuer, (), named=marks.name("X"))}, "not its issuer's"),
     ):
         with pytest.raises(MarkError, match=reason) as caught:
             finish(check_revocation(mark, Web(web), NOW))
