@@ -148,6 +148,13 @@ def test_aliases_come_and_go(server: Server) -> None:
     assert server("alias", "add", "team", YOU).code == 2
 
 
+def test_an_alias_that_leads_back_to_itself_is_one_clear_line(server: Server) -> None:
+    server.good("alias", "add", "a@example.org", "b@example.org")
+    for name, target in (("x@example.org", "x@example.org"), ("b@example.org", "a@example.org")):
+        assert f"mail for {name} would go round in a circle: " in server.refused("alias", "add", name, target)
+    assert len(server.good("alias", "list", "--json").json["aliases"]) == 1
+
+
 # --- sending, the queue, journeys -----------------------------------------------------------------------
 
 

@@ -141,7 +141,7 @@ def test_one_account_gets_one_copy_and_all_ways_are_recorded(tmp_path: Path) -> 
 def test_a_group_reaches_each_member_once_and_forwards_are_queued(tmp_path: Path) -> None:
     async def work(office: Office) -> None:
         await office.alias("all@posthouse.test", "alice@posthouse.test", "team@posthouse.test", "carol@far.test")
-        await office.alias("team@posthouse.test", "bob@posthouse.test", "alice@posthouse.test", "all@posthouse.test")
+        await office.alias("team@posthouse.test", "bob@posthouse.test", "alice@posthouse.test")
         replies = await office.receive("dave@far.test", ["all@posthouse.test", "team@posthouse.test"])
         assert replies[-1].code == 250
         assert len(await office.mailbox("alice@posthouse.test")) == 1
@@ -156,8 +156,11 @@ def test_a_group_reaches_each_member_once_and_forwards_are_queued(tmp_path: Path
 
 def test_aliases_in_a_circle_are_unknown(tmp_path: Path) -> None:
     async def work(office: Office) -> None:
+        # An alias that closes a circle is refused; but the only way out of one may be taken away.
+        account_id = await office.add("b@posthouse.test")
         await office.alias("a@posthouse.test", "b@posthouse.test")
-        await office.alias("b@posthouse.test", "a@posthouse.test")
+        await office.alias("@posthouse.test", "a@posthouse.test")
+        await office.db.write(lambda tx: remove_account(tx, account_id))
         assert codes(await office.receive("carol@far.test", ["a@posthouse.test"]))[1:] == [(550, "5.1.1")]
 
     in_office(tmp_path, work)

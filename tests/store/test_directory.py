@@ -97,13 +97,56 @@ def test_each_account_gets_one_copy_whatever_the_way(town: Rooms) -> None:
     assert names(resolve(town, "more@posthouse.test"))[1] == ["z@far.test"]
 
 
-def test_circles_end(town: Rooms) -> None:
-    alias(town, "a@posthouse.test", "b@posthouse.test")
-    alias(town, "b@posthouse.test", "c@posthouse.test")
-    alias(town, "c@posthouse.test", "a@posthouse.test", "c@posthouse.test")
+def test_circles_that_come_up_by_what_is_removed_end(town: Rooms) -> None:
+    alias(town, "a@posthouse.test", "bob@posthouse.test")
+    alias(town, "@posthouse.test", "a@posthouse.test")
+    bob = town.see(lambda tx: directory.find_account(tx, BOB))
+    assert bob is not None
+    town.do(lambda tx: directory.remove_account(tx, bob.account_id))
     assert isinstance(resolve(town, "a@posthouse.test"), Unknown)
-    alias(town, "b@posthouse.test", "bob@posthouse.test")
-    assert names(resolve(town, "a@posthouse.test")) == (["Bob@posthouse.test"], [])
+    assert isinstance(resolve(town, "anybody@posthouse.test"), Unknown)
+    alias(town, "bob@posthouse.test", "alice@posthouse.test")
+    assert names(resolve(town, "a@posthouse.test")) == (["alice@posthouse.test"], [])
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "circle"),
+    [
+        ([], ("x@posthouse.test", "x@posthouse.test"), "x@posthouse.test → x@posthouse.test"),
+        ([], ("x@posthouse.test", "alice@posthouse.test X@posthouse.test"), "X@posthouse.test → X@posthouse.test"),
+        ([], ("x@posthouse.test", "x+tag@posthouse.test"), "x+tag@posthouse.test → x+tag@posthouse.test"),
+        (
+            [("b@posthouse.test", "c@second.test"), ("c@second.test", "alice@posthouse.test a@posthouse.test")],
+            ("a@posthouse.test", "b@posthouse.test"),
+            "b@posthouse.test → c@second.test → a@posthouse.test → b@posthouse.test",
+        ),
+        ([], ("@second.test", "nobody@second.test"), "nobody@second.test → nobody@second.test"),
+        (
+            [("a@posthouse.test", "somebody@second.test")],
+            ("@second.test", "a@posthouse.test"),
+            "a@posthouse.test → somebody@second.test → a@posthouse.test",
+        ),
+    ],
+)
+def test_an_alias_that_would_lead_back_to_itself_is_refused(
+    town: Rooms, before: list[tuple[str, str]], last: tuple[str, str], circle: str
+) -> None:
+    for name, targets in before:
+        alias(town, name, *targets.split())
+    known = town.see(directory.aliases)
+    with pytest.raises(DirectoryError) as caught:
+        alias(town, last[0], *last[1].split())
+    assert str(caught.value) == f"mail for {last[0]} would go round in a circle: {circle}"
+    # Nothing of it was kept.
+    assert town.see(directory.aliases) == known
+
+
+def test_ways_that_part_and_meet_again_are_no_circle(town: Rooms) -> None:
+    alias(town, "a@posthouse.test", "alice@posthouse.test", "x@far.test")
+    alias(town, "b@posthouse.test", "a@posthouse.test", "alice+b@posthouse.test")
+    alias(town, "c@posthouse.test", "a@posthouse.test", "b@posthouse.test", "a@posthouse.test")
+    alias(town, "@posthouse.test", "c@posthouse.test", "b@posthouse.test")
+    assert names(resolve(town, "anybody@posthouse.test")) == (["alice@posthouse.test"], ["x@far.test"])
 
 
 def test_many_ways_to_one_address_are_gone_once(town: Rooms) -> None:

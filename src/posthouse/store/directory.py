@@ -190,6 +190,9 @@ class _Walk:
         self._separator = separator
         self._size = size
         self._seen: set[tuple[str, str]] = set()
+        self._way: list[Address] = []  # from where it began to where it is
+        self.circle: tuple[Address, ...] = ()
+        """A way that came back to itself, if there was one: its first address again at its end."""
         self.targets: dict[int, Target] = {}
         self.remote: dict[tuple[str, str], Address] = {}
         self.chain: list[str] = []
@@ -199,6 +202,7 @@ class _Walk:
         """Follows one address; False when its domain is not ours."""
         key, domain = address.key, address.domain
         if (key, domain) in self._seen:
+            self._close(key, domain)
             return True
         self._seen.add((key, domain))
         row = self._tx.one(_BY_ADDRESS, domain, key)
@@ -224,6 +228,12 @@ class _Walk:
             self._duty(address, key)
         return True
 
+    def _close(self, key: str, domain: str) -> None:
+        """Where the address is on the way that led to it, that is a circle."""
+        for start, address in enumerate(self._way):
+            if address.domain == domain and address.key == key:
+                self.circle = self.circle or (*self._way[start:], address)
+
     def _arrive(self, row: Row, detail: str | None) -> None:
         account = _account(row)
         if account.quota is not None and account.octets + self._size > account.quota:
@@ -239,12 +249,14 @@ class _Walk:
         if depth >= DEPTH_LIMIT:
             self.chain.append(f"more than {DEPTH_LIMIT} aliases one after another")
             return True
+        self._way.append(address)
         for target in targets:
             if len(self.targets) + len(self.remote) >= TARGET_LIMIT:
                 self.chain.append(f"more than {TARGET_LIMIT} targets")
                 break
             if not self.visit(target, depth + 1):
                 self.remote.setdefault((target.key, target.domain), target)
+        self._way.pop()
         return True
 
     def _duty(self, address: Address, key: str) -> None:
@@ -380,8 +392,9 @@ def set_quota(tx: Transaction, account_id: int, quota: int | None) -> None:
 def add_alias(tx: Transaction, name: str, targets: Sequence[Address]) -> Alias:
     """Adds targets to an alias, making it when new. `name` as in `Alias`.
 
-    `DirectoryError`: the name's domain is not ours, the name is an account's, no target, too many of them, or a name
-    that is no address.
+    `DirectoryError`: the name's domain is not ours, the name is an account's, no target, too many of them, a name that
+    is no address, or a target from which mail would come back. (What is removed later may still close a circle: then
+    `resolve` ends, and finds nobody.)
     """
     local_part, key, domain = _alias_name(name)
     _require_local(tx, domain)
@@ -406,6 +419,11 @@ def add_alias(tx: Transaction, name: str, targets: Sequence[Address]) -> Alias:
         )
     if len(present) > TARGET_LIMIT:
         raise DirectoryError(f"an alias has at most {TARGET_LIMIT} targets")
+    walk = _Walk(tx, SEPARATOR, 0)
+    for target in targets:
+        walk.visit(target, 0)
+    if walk.circle:
+        raise DirectoryError(f"mail for {name} would go round in a circle: {' → '.join(map(str, walk.circle))}")
     return Alias(_alias_text(local_part, domain), tuple(present))
 
 
