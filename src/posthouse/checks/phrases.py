@@ -24,6 +24,8 @@ _TOLD = 3
 _STEM = 4
 
 _find_words = re.compile(r"[^\W_]+").findall
+# The same for ASCII, five times as fast.
+_BETWEEN_WORDS = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 _PHRASES: dict[Topic, dict[str, str]] = {
     "pressure": {
@@ -132,11 +134,11 @@ _UNDIVIDED: dict[Topic, str] = {
 
 
 class _Phrase(NamedTuple):
-    """`rest` is what follows the first word, or None where a word of the phrase is a stem; `words` are all."""
+    """A phrase, and which of its words it is looked up by: the longest, as the least likely to stand everywhere."""
 
     topic: Topic
     words: list[str]
-    rest: list[str] | None
+    key: int
 
 
 def find(text: str) -> Mapping[Topic, tuple[str, ...]]:
@@ -144,14 +146,24 @@ def find(text: str) -> Mapping[Topic, tuple[str, ...]]:
 
     Topics that are not touched are missing.
     """
-    text = normalize("NFKC", text[:TEXT_CHARACTERS]).casefold()
-    words: list[str] = _find_words(text)
+    text = text[:TEXT_CHARACTERS]
+    if text.isascii():
+        words = text.lower().translate(_BETWEEN_WORDS).split()
+    else:
+        text = normalize("NFKC", text).casefold()
+        words = _find_words(text)
     exact, stems = _tables()
+    present = set(words)
+    wanted = exact.keys() & present
+    if not stems.keys().isdisjoint({word[:_STEM] for word in present}):
+        wanted |= {word for word in present if word[:_STEM] in stems}
     found: dict[Topic, dict[str, None]] = {}
-    for at, word in enumerate(words):
-        for phrase in (*exact.get(word, ()), *stems.get(word[:_STEM], ())):
-            if len(found.get(phrase.topic, ())) < _TOLD and _stands(phrase, words, at):
-                found.setdefault(phrase.topic, {})[" ".join(words[at : at + len(phrase.words)])] = None
+    for at, word in enumerate(words) if wanted else ():
+        if word in wanted:
+            for phrase in (*exact.get(word, ()), *stems.get(word[:_STEM], ())):
+                start, end = at - phrase.key, at - phrase.key + len(phrase.words)
+                if len(found.get(phrase.topic, ())) < _TOLD and start >= 0 and _stands(phrase, words[start:end]):
+                    found.setdefault(phrase.topic, {})[" ".join(words[start:end])] = None
     if not text.isascii():
         for topic, sought in _UNDIVIDED.items():
             for piece in sought.split():
@@ -160,31 +172,26 @@ def find(text: str) -> Mapping[Topic, tuple[str, ...]]:
     return {topic: tuple(told) for topic, told in found.items()}
 
 
-def _stands(phrase: _Phrase, words: list[str], at: int) -> bool:
-    """Whether the phrase is there; its first word is, or begins as it should."""
-    count = len(phrase.words)
-    if phrase.rest is not None:
-        return words[at + 1 : at + count] == phrase.rest
-    if at + count > len(words):
-        return False
-    return all(
+def _stands(phrase: _Phrase, words: list[str]) -> bool:
+    return len(words) == len(phrase.words) and all(
         word.startswith(wanted[:-1]) if wanted[-1] == "*" else word == wanted
-        for wanted, word in zip(phrase.words, words[at : at + count], strict=True)
+        for wanted, word in zip(phrase.words, words, strict=True)
     )
 
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[dict[str, list[_Phrase]], dict[str, list[_Phrase]]]:
-    """Phrases by their first word, and those whose first word is a stem by its first letters."""
+    """Phrases by their longest word, and those whose longest word is a stem by its first letters."""
     exact: dict[str, list[_Phrase]] = {}
     stems: dict[str, list[_Phrase]] = {}
     for topic in get_args(Topic):
         listed = dict.fromkeys(phrase for of_language in _PHRASES[topic].values() for phrase in of_language.split("; "))
         for phrase in listed:
             words = normalize("NFKC", phrase).casefold().split()
-            made = _Phrase(topic, words, None if "*" in phrase else words[1:])
-            if words[0].endswith("*"):
-                stems.setdefault(words[0].rstrip("*")[:_STEM], []).append(made)
-            else:
-                exact.setdefault(words[0], []).append(made)
+            # A stem is looked up by so many letters that it needs to have them.
+            fit = [at for at, word in enumerate(words) if not word.endswith("*") or len(word) > _STEM]
+            key = max(fit, key=lambda at: len(words[at]))
+            word = words[key]
+            table, name = (stems, word[:_STEM]) if word.endswith("*") else (exact, word)
+            table.setdefault(name, []).append(_Phrase(topic, words, key))
     return exact, stems
