@@ -1,0 +1,128 @@
+"""SRS, the sender rewriting scheme: reverse-paths of ours that stand for those of others.
+
+A message that an alias sends on to another site comes from us there, so SPF asks whether we may send for the domain of
+its reverse-path. So that this holds, and notifications find back all the same, the reverse-path becomes one of ours:
+
+    carol@far.test                       SRS0=k3v7q2ma=pm=far.test=carol@posthouse.test
+    SRS0=XYZ=TT=far.test=carol@b.test    SRS1=h2k9wq7d=b.test==XYZ=TT=far.test=carol@posthouse.test
+    anything that is too long so         SRS0=9fw2mc4e=pm=q=06xkf3b2c9d1e@posthouse.test
+
+A letter, then: a keyed hash (without it we would send on whatever anybody addresses so), the day, and the address; of
+one that was rewritten before, only the first and the last forwarder stay (SRS1). Local parts have 64 octets (RFC 5321
+§4.5.3.1.1), which addresses of mailing lists fill by themselves; `q` is no domain but says that what follows is the
+queue id of the message, whose journey knows the reverse-path. Everything is readable in any case of letters, for there
+are servers that do not keep it.
+
+There is no RFC; the forms are those that other forwarders know (Wong, "SRS", 2003), so that each can shorten the
+other's. Pure functions; the key is derived from the secret of the house.
+"""
+
+import hmac
+import re
+from base64 import b32encode
+from dataclasses import dataclass
+
+from posthouse.mail.address import ADDRESS_OCTETS, LOCAL_PART_OCTETS, Address, AddressError
+from posthouse.mail.instant import DAY, Instant
+from posthouse.store.ids import from_text, to_text
+
+# For how many days something may come back. Nobody tries longer than a week; a fortnight more does no harm.
+DAYS = 21
+# In characters of five bits each.
+_HASH = 8
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+# What two characters hold; the number of the day begins anew every 1,024 days.
+_PERIOD = 1024
+
+_QUEUED = "q"
+_match_rewritten = re.compile(r"(SRS[01])([=+-])(.*)", re.IGNORECASE | re.DOTALL).fullmatch
+_is_plain = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*").fullmatch
+
+
+class SrsFault(ValueError):
+    """No address of ours, or none that still counts. The text is a sentence for an SMTP reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """The reverse-path is that of the message with this id."""
+
+    journey_id: int
+
+
+def is_rewritten(address: Address) -> bool:
+    """Whether the local part has the form of a rewritten one, of ours or of others."""
+    return address.local_part[:4].lower() in ("srs0", "srs1") and address.local_part[4:5] in ("=", "+", "-")
+
+
+def derive_key(secret: bytes) -> bytes:
+    """The key for this purpose alone, from the secret of the house."""
+    return hmac.digest(secret, b"sender rewriting scheme", "sha256")
+
+
+def rewrite(mail_from: Address, domain: str, journey_id: int, key: bytes, now: Instant) -> Address:
+    """The reverse-path in `domain`, one of ours, that stands for `mail_from` of the message with that id."""
+    shortened = _shorten(mail_from, key, now)
+    most = min(LOCAL_PART_OCTETS, ADDRESS_OCTETS - len(domain) - 1)
+    if shortened is None or not _is_plain(shortened) or len(shortened) > most:
+        shortened = _signed("SRS0", f"{_day(now)}={_QUEUED}={to_text(journey_id)}", key)
+    return Address(shortened, domain)
+
+
+def reverse(address: Address, key: bytes, now: Instant) -> Address | Queued:
+    """What the rewritten address stands for. Raises SrsFault for a forged one, and for one that is too old."""
+    match = _match_rewritten(address.local_part)
+    if match is None or match[2] != "=":
+        raise SrsFault("This is no address that was made here")
+    tag, _, rest = match.groups()
+    said, _, text = rest.partition("=")
+    if not hmac.compare_digest(said.lower().encode(), _hash(tag, text, key).encode()):
+        raise SrsFault("This is no address that was made here")
+    try:
+        if tag.upper() == "SRS1":
+            # What came back this far goes to the first forwarder, who knows the age of what is his.
+            host, _, further = text.partition("=")
+            return Address.parse(f"SRS0{further}@{host}")
+        day, domain, local_part = text.split("=", 2)
+        # A clock that was set back makes no difference for a day.
+        if (now // DAY - _number(day) + 1) % _PERIOD > DAYS + 1:
+            raise SrsFault("This address was made too long ago")
+        return Queued(from_text(local_part)) if domain.lower() == _QUEUED else Address.parse(f"{local_part}@{domain}")
+    except (AddressError, ValueError) as error:
+        if isinstance(error, SrsFault):
+            raise
+        raise SrsFault("This is no address that was made here") from None
+
+
+def _shorten(mail_from: Address, key: bytes, now: Instant) -> str | None:
+    """The new local part with all that is needed in it; None where that cannot be."""
+    local_part, domain = mail_from.local_part, mail_from.domain
+    if domain.startswith("["):
+        return None
+    if not is_rewritten(mail_from):
+        return _signed("SRS0", f"{_day(now)}={domain}={local_part}", key)
+    tag, rest = local_part[:4].upper(), local_part[4:]
+    if tag == "SRS0":
+        return _signed("SRS1", f"{domain}={rest}", key)
+    # The one before us drops out: what comes back need not pass by there.
+    _, _, beyond = rest[1:].partition("=")
+    host = beyond.partition("=")[0]
+    return _signed("SRS1", beyond, key) if "." in host else None
+
+
+def _signed(tag: str, text: str, key: bytes) -> str:
+    return f"{tag}={_hash(tag, text, key)}={text}"
+
+
+def _hash(tag: str, text: str, key: bytes) -> str:
+    digest = hmac.digest(key, f"{tag}={text}".lower().encode("utf-8", "surrogatepass"), "sha256")
+    return b32encode(digest)[:_HASH].decode("ascii").lower()
+
+
+def _day(now: Instant) -> str:
+    day = now // DAY % _PERIOD
+    return _ALPHABET[day >> 5] + _ALPHABET[day & 31]
+
+
+def _number(day: str) -> int:
+    return _ALPHABET.index(day[:1].lower()) << 5 | _ALPHABET.index(day[1:].lower())
