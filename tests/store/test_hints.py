@@ -106,6 +106,7 @@ async def main():
     bus.publish("from afar")
     if sys.argv[2] == "die":
         import os
+        await asyncio.sleep(0.1)
         os._exit(0)
     await bus.close()
 
@@ -126,6 +127,7 @@ def test_another_process_is_heard_and_a_dead_one_is_cleared_away(tmp_path: Path)
             assert await process.wait() == 0
         assert len(list(tmp_path.iterdir())) == 2
         bus.publish("anything")
+        await asyncio.sleep(0.1)
         assert len(list(tmp_path.iterdir())) == 1
         await bus.close()
 
@@ -138,10 +140,28 @@ def test_a_neighbour_that_does_not_listen_blocks_nobody(tmp_path: Path, monkeypa
         deaf.bind(str(tmp_path / "1-deaf.hints"))
         bus = Hints(tmp_path)
         await bus.start()
-        for _ in range(5_000):
-            bus.publish("t")
+        for number in range(5_000):
+            bus.publish(f"t{number}")
         await bus.close()
         deaf.close()
+
+    run(task())
+
+
+def test_many_changes_at_once_are_told_once(tmp_path: Path) -> None:
+    async def task() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.bind(str(tmp_path / "1-other.hints"))
+            other.setblocking(False)
+            bus = Hints(tmp_path)
+            await bus.start()
+            for _ in range(100):
+                bus.publish("t")
+            bus.publish("queue")
+            await bus.close()
+            assert {other.recv(100), other.recv(100)} == {b"t", b"queue"}
+            with pytest.raises(BlockingIOError):
+                other.recv(100)
 
     run(task())
 

@@ -20,6 +20,8 @@ QUEUE = "queue"
 
 TOPIC_LIMIT = 200
 """Longest topic in octets."""
+TELL_SECONDS = 0.005
+"""Other processes are told at most so late: under load one datagram stands for many changes."""
 LOOK_SECONDS = 2.0
 """How often the folder is looked at for processes that came."""
 
@@ -48,6 +50,7 @@ class Hints:
         self._socket: socket.socket | None = None
         self._path: Path | None = None
         self._others: list[str] = []
+        self._untold: set[str] = set()
         self._looked = float("-inf")
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -68,10 +71,12 @@ class Hints:
         self._loop.add_reader(self._socket.fileno(), self._hear)
 
     def publish(self, topic: str) -> None:
-        """Calls every subscriber of the topic here, and tells the other processes; never blocks, never raises."""
+        """Calls every subscriber of the topic here, and tells the other processes soon; never blocks, never raises."""
         self._call(topic)
-        if self._socket is not None:
-            self._tell(self._socket, topic)
+        if self._loop is not None:
+            if not self._untold:
+                self._loop.call_later(TELL_SECONDS, self._tell_all)
+            self._untold.add(topic)
 
     def subscribe(self, topic: str, callback: Callable[[], None]) -> Callable[[], None]:
         """`callback()` is called after each hint about `topic`, until the function that is returned is called.
@@ -90,11 +95,12 @@ class Hints:
         return unsubscribe
 
     async def close(self) -> None:
-        """Stops listening and removes this process's socket."""
+        """Tells what is to be told, stops listening and removes this process's socket."""
+        self._tell_all()
         if self._socket is not None and self._loop is not None:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
-            self._socket = None
+            self._socket = self._loop = None
         if self._path is not None:
             self._path.unlink(missing_ok=True)
             self._path = None
@@ -116,6 +122,12 @@ class Hints:
             except Exception as error:
                 context = {"message": f"a subscriber of {topic} failed", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
+
+    def _tell_all(self) -> None:
+        topics, self._untold = self._untold, set()
+        if self._socket is not None:
+            for topic in topics:
+                self._tell(self._socket, topic)
 
     def _tell(self, channel: socket.socket, topic: str) -> None:
         now = monotonic()
