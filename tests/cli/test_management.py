@@ -113,6 +113,32 @@ def test_accounts_are_listed_with_what_they_hold(server: Server) -> None:
     assert "5.4 GB" in listed
 
 
+def test_an_account_is_changed_in_all_that_is_given_together(server: Server) -> None:
+    changed = server.good("account", "set", YOU, "--name", "Ann Ä", "--quota", "5GiB", "--suspend", "--json").json
+    assert changed["name"] == "Ann Ä"
+    assert changed["quota"] == 5 * 2**30
+    assert changed["suspended"] is True
+    assert server.good("account", "list", "--json").json["accounts"] == [changed]
+    assert "suspended" in server("send", "--from", YOU, "--to", YOU, stdin=b"x").err
+    told = server.good("account", "set", YOU, "--no-quota", "--resume").out
+    assert told == f"{YOU} (Ann Ä): 0 B, no quota.\n"
+    changed |= {"quota": None, "suspended": False}
+    assert server.good("account", "list", "--json").json["accounts"] == [changed]
+    assert server.good("account", "set", YOU, "--name", "", "--json").json == changed | {"name": ""}
+    server.good("send", "--from", YOU, "--to", YOU, stdin=b"x")
+    assert server.good("account", "set", YOU, "--quota", "0", "--json").json["octets"] > 0
+    assert "452 4.2.2" in server("send", "--from", YOU, "--to", YOU, stdin=b"x").err
+
+
+def test_changes_that_contradict_or_cannot_be_change_nothing(server: Server) -> None:
+    for options in ([], ["--quota", "1", "--no-quota"], ["--suspend", "--resume"], ["--quota", "much"]):
+        assert server("account", "set", YOU, *options).code == 2
+    assert "no account" in server.refused("account", "set", "nobody@example.org", "--suspend")
+    assert "control characters" in server.refused("account", "set", YOU, "--quota", "9", "--name", "Ann\r\nBcc: x")
+    (account,) = server.good("account", "list", "--json").json["accounts"]
+    assert (account["name"], account["quota"], account["suspended"]) == ("", None, False)
+
+
 def test_accounts_that_cannot_be_are_refused_before_a_password_is_asked_for(server: Server) -> None:
     assert "posthouse domain add" in server.refused("account", "add", "ann@elsewhere.example")
     assert "already" in server.refused("account", "add", YOU)

@@ -1,15 +1,18 @@
 """The desk for our own accounts: whose name they may write, what is added and what is taken out."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from posthouse.mail.address import Address
-from posthouse.mail.envelope import Notify, RcptTo
+from posthouse.mail.envelope import Envelope, Notify, RcptTo
 from posthouse.mail.headers import parse_header
 from posthouse.mail.journey import Step
 from posthouse.route.submission import Submission, SubmissionSettings
 from posthouse.store.blobs import INLINE_LIMIT
+from posthouse.store.database import Transaction
+from posthouse.store.directory import remove_account, set_suspended
 from route.office import STRANGER, Office, codes, in_office, steps
 
 LETTER = (
@@ -202,5 +205,25 @@ def test_an_account_may_send_itself_what_it_got(tmp_path: Path) -> None:
     async def work(office: Office) -> None:
         again = b"Delivered-To: alice@posthouse.test\r\n" + LETTER
         assert (await office.submit(ALICE, [ALICE], again))[-1].code == 250
+
+    in_office(tmp_path, work)
+
+
+@pytest.mark.parametrize("gone", [lambda tx, number: set_suspended(tx, number, True), remove_account])
+def test_an_account_that_is_closed_while_it_is_logged_in_sends_no_more(
+    tmp_path: Path, gone: Callable[[Transaction, int], None]
+) -> None:
+    async def work(office: Office) -> None:
+        before = await office.submit(ALICE, ["carol@far.test"], LETTER)
+        assert before[-1].code == 250
+        account_id = office.accounts[ALICE]
+        content = await office.blobs.content(LETTER)
+        envelope = Envelope(Address.parse(ALICE), (RcptTo(Address.parse("carol@far.test")),))
+        await office.db.write(lambda tx: gone(tx, account_id))
+        assert codes(await office.submit(ALICE, ["carol@far.test"], LETTER)) == [(550, "5.7.1")]
+        # Nor does what had got as far as DATA.
+        reply = await office.submission.data(office.peer(ALICE), envelope, content, ())
+        assert (reply.code, reply.enhanced) == (550, "5.7.1")
+        assert len(await office.queued()) == 1
 
     in_office(tmp_path, work)

@@ -15,6 +15,7 @@ from posthouse.serve.imap.conversation import HANDLERS
 from posthouse.serve.imap.selected import Selected
 from posthouse.store import directory
 from posthouse.store.database import Fault, StoreFault
+from posthouse.store.hints import account_topic
 from posthouse.store.messages import Changed, Changes
 from posthouse.wire.imap import commands
 from posthouse.wire.imap.faults import Malformed
@@ -596,7 +597,29 @@ def test_an_account_that_is_removed_ends_its_sessions(tmp_path: Path) -> None:
         client = await house.connect().enter("INBOX")
         await house.database.write(lambda tx: directory.remove_account(tx, house.account_id))
         client.send(b"x NOOP\r\n")
-        assert await client.line() == "* BYE The mailbox was deleted"
+        assert await client.line() == "* BYE The account is closed"
+
+    tried(main, tmp_path)
+
+
+def test_an_account_that_is_suspended_ends_its_sessions(tmp_path: Path) -> None:
+    async def main(house: Rooms) -> None:
+        idle, busy, waiting = house.connect(), house.connect(), house.connect()
+        await idle.enter("INBOX")
+        await busy.enter("INBOX")
+        await waiting.enter()
+        idle.send(b"i IDLE\r\n")
+        assert (await idle.line()).startswith("+")
+        for suspended in (True, False):
+            await house.database.write(lambda tx, on=suspended: directory.set_suspended(tx, house.account_id, on))
+            house.post.hints.publish(account_topic(house.account_id))
+            if suspended:
+                busy.send(b"x NOOP\r\n")
+                waiting.send(b"x SELECT INBOX\r\n")
+                for client in (idle, busy, waiting):
+                    assert await client.line() == "* BYE The account is closed"
+        client = await house.connect().enter("INBOX")
+        assert (await client.say("NOOP"))[-1] == "OK Done"
 
     tried(main, tmp_path)
 

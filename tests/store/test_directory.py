@@ -235,6 +235,13 @@ def test_a_suspended_account_still_receives(town: Rooms) -> None:
     assert found.suspended
 
 
+def test_a_suspended_account_owns_nothing_to_write_as_until_it_is_resumed(town: Rooms) -> None:
+    town.do(lambda tx: directory.set_suspended(tx, town.account_id, True))
+    assert ALICE not in town.see(lambda tx: directory.owned(tx, town.account_id))
+    town.do(lambda tx: directory.set_suspended(tx, town.account_id, False))
+    assert ALICE in town.see(lambda tx: directory.owned(tx, town.account_id))
+
+
 def test_an_account_owns_its_address_its_tags_and_its_aliases(town: Rooms) -> None:
     alias(town, "info@second.test", "team@posthouse.test")
     alias(town, "team@posthouse.test", "alice+team@posthouse.test", "bob@posthouse.test")
@@ -378,10 +385,12 @@ def test_an_account_is_what_was_asked_for(rooms: Rooms) -> None:
     assert len(rooms.see(lambda tx: mailboxes.list_mailboxes(tx, 77))) == 6
 
 
-@pytest.mark.parametrize("change", [directory.set_suspended, directory.set_quota])
-def test_changes_to_nobody_are_refused(rooms: Rooms, change: object) -> None:
+@pytest.mark.parametrize(
+    ("change", "to"), [(directory.set_suspended, True), (directory.set_quota, 1), (directory.set_name, "Ann")]
+)
+def test_changes_to_nobody_are_refused(rooms: Rooms, change: object, to: object) -> None:
     with pytest.raises(DirectoryError):
-        rooms.do(lambda tx: change(tx, 5, 1))  # type: ignore[operator]
+        rooms.do(lambda tx: change(tx, 5, to))  # type: ignore[operator]
 
 
 def test_a_negative_quota_is_refused(town: Rooms) -> None:

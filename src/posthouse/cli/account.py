@@ -14,6 +14,7 @@ from posthouse.mail.address import Address
 from posthouse.mail.instant import rfc3339
 from posthouse.store import credentials, directory
 from posthouse.store.database import Transaction
+from posthouse.store.hints import account_topic
 
 # Without characters that are easily taken for one another; 20 of them hold 100 bits.
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
@@ -64,6 +65,7 @@ def account_command() -> None:
     \b
     posthouse account add you@example.org
     pass show mail | posthouse account passwd you@example.org --password-stdin
+    posthouse account set you@example.org --name "Ann Example" --quota 5GiB
     """
 
 
@@ -136,13 +138,6 @@ def list_command(config_path: Path | None, as_json: bool) -> None:
         return await office.database.read(directory.accounts)
 
     found = work(config_path, task)
-    data = [
-        {
-            "address": str(account.address), "name": account.name, "octets": account.octets, "quota": account.quota,
-            "suspended": account.suspended, "created": rfc3339(account.created),
-        }
-        for account in found
-    ]
     rows = [
         (
             account.address, account.name, octets_text(account.octets),
@@ -152,7 +147,7 @@ def list_command(config_path: Path | None, as_json: bool) -> None:
     ]
     columns = ("address", "name", ">size", ">quota", "")
     show(
-        {"accounts": data},
+        {"accounts": [_facts(account) for account in found]},
         as_json,
         lambda: table(columns, rows, "No account yet: posthouse account add ADDRESS"),
     )
@@ -183,6 +178,60 @@ def passwd_command(
     _report("has a new password", address, password, as_json)
 
 
+@account_command.command("set")
+@click.argument("address", type=AddressType())
+@click.option("--name", metavar="TEXT", help="Display name; empty takes it away.")
+@click.option("--quota", type=SizeType(), metavar="SIZE", help="Largest size of all mailboxes, such as 5GiB.")
+@click.option("--no-quota", is_flag=True, help="No limit but the disk.")
+@click.option("--suspend", is_flag=True, help="Let it neither log in, read nor send; its mail is still received.")
+@click.option("--resume", is_flag=True, help="Let it in again.")
+@config_option
+@json_option
+def set_command(
+    address: Address, name: str | None, quota: int | None, no_quota: bool, suspend: bool, resume: bool,
+    config_path: Path | None, as_json: bool,
+) -> None:
+    """Change what the account is called, how much it may hold, and whether it may be used.
+
+    All that is given is changed together. A quota below what the account holds removes nothing: no more mail is taken
+    until there is room.
+    """
+    if quota is not None and no_quota:
+        raise click.UsageError("--quota and --no-quota exclude each other")
+    if suspend and resume:
+        raise click.UsageError("--suspend and --resume exclude each other")
+    if name is None and quota is None and not (no_quota or suspend or resume):
+        raise click.UsageError("say what to change: --name, --quota, --no-quota, --suspend or --resume")
+
+    async def task(office: Office) -> directory.Account:
+        account_id = (await _account(office, address)).account_id
+
+        def unit(tx: Transaction) -> directory.Account | None:
+            if name is not None:
+                directory.set_name(tx, account_id, name)
+            if quota is not None or no_quota:
+                directory.set_quota(tx, account_id, quota)
+            if suspend or resume:
+                directory.set_suspended(tx, account_id, suspend)
+            return directory.account(tx, account_id)
+
+        changed = await office.database.write(unit)
+        office.hints.publish(account_topic(account_id))
+        if changed is None:
+            raise Complaint(f"there is no account {address}")
+        return changed
+
+    account = work(config_path, task)
+    show(_facts(account), as_json, lambda: print(_sentence(account)))
+
+
+def _sentence(account: directory.Account) -> str:
+    size = octets_text(account.octets)
+    room = f"{size} of {octets_text(account.quota)}" if account.quota is not None else f"{size}, no quota"
+    named = f" ({account.name})" if account.name else ""
+    return f"{account.address}{named}: {room}{', suspended' if account.suspended else ''}."
+
+
 @account_command.command("remove")
 @click.argument("address", type=AddressType())
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -205,6 +254,13 @@ def remove_command(address: Address, yes: bool, config_path: Path | None, as_jso
 
     work(config_path, task)
     show({"removed": str(address)}, as_json, lambda: print(f"{address} is removed."))
+
+
+def _facts(account: directory.Account) -> dict[str, object]:
+    return {
+        "address": str(account.address), "name": account.name, "octets": account.octets, "quota": account.quota,
+        "suspended": account.suspended, "created": rfc3339(account.created),
+    }
 
 
 async def _account(office: Office, address: Address) -> directory.Account:

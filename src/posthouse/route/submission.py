@@ -33,6 +33,8 @@ from posthouse.store.directory import Local, NotOurs, Owned, owned, resolve
 from posthouse.store.ids import to_text
 
 _LOGIN_FIRST = Reply(530, "5.7.0", "Please log in first")
+# It was suspended or removed since the login.
+_CLOSED = Reply(550, "5.7.1", "The account is closed")
 _CHUNK = 256 * 1024
 
 
@@ -74,6 +76,8 @@ class Submission:
             addresses = await self._owned(peer.account_id)
         except StoreFault as fault:
             return store_reply(fault)
+        if not addresses.addresses:
+            return _CLOSED
         if envelope.mail_from not in addresses:
             return _not_yours(envelope.mail_from, 553)
         return MAIL_TAKEN
@@ -102,6 +106,8 @@ class Submission:
         message_id = f"<{queue_id}@{acceptance.hostname}>"
         try:
             addresses = await self._owned(peer.account_id)
+            if not addresses.addresses:
+                return await acceptance.refuse(content, _CLOSED)
             draft = await acceptance.look(content, lambda octets: _draft(octets, envelope, addresses, message_id, now))
             if draft.refusal is not None:
                 return await acceptance.refuse(content, draft.refusal)

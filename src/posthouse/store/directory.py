@@ -29,7 +29,7 @@ class DirectoryError(ValueError):
 class Account(NamedTuple):
     """One who can log in. `quota` in octets, None without limit; `octets` is what the mailboxes hold now.
 
-    A suspended account cannot log in or submit; its mail is still received.
+    A suspended account cannot log in, submit or go on reading; its mail is still received.
     """
 
     account_id: int
@@ -121,6 +121,7 @@ _ADD_ACCOUNT = (
     "INSERT INTO accounts (account_id, modseq, octets, logged, logged_from, last_mailbox, last_uidvalidity, quota,"
     " suspended, domain, local_key, local_part, name, created) VALUES ($1, 1, 0, 0, 0, 0, 0, $2, 0, $3, $4, $5, $6, $7)"
 )
+_SUSPEND = "UPDATE accounts SET suspended = $2, modseq = modseq + 1 WHERE account_id = $1"
 
 _LOCAL = "SELECT 1 FROM domains WHERE domain = $1"
 _DOMAINS = "SELECT domain FROM domains ORDER BY created, domain"
@@ -270,9 +271,12 @@ class _Walk:
 
 
 def owned(tx: Transaction, account_id: int, *, separator: str = SEPARATOR) -> Owned:
-    """The addresses the account may write as: its own, tagged forms of it, aliases that lead to it."""
+    """The addresses the account may write as: its own, tagged forms of it, aliases that lead to it.
+
+    None where it is suspended or gone.
+    """
     found = account(tx, account_id)
-    if found is None:
+    if found is None or found.suspended:
         return Owned((), (), separator, frozenset(), frozenset())
     addresses = {(found.address.key, found.address.domain): found.address}
     domains: list[str] = []
@@ -334,9 +338,7 @@ def add_account(
     """
     _require_local(tx, address.domain)
     key = address.key
-    # Names come to stand in header fields and on terminals.
-    if not name.isprintable():
-        raise DirectoryError("a name holds no line breaks or other control characters")
+    _require_name(name)
     if tx.one(_BY_ADDRESS, address.domain, key) is not None:
         raise DirectoryError(f"there is an account {address} already")
     if tx.one(_TARGETS, address.domain, key) is not None:
@@ -376,9 +378,25 @@ def accounts(tx: Transaction) -> list[Account]:
     return [_account(row) for row in tx.all(_ACCOUNTS)]
 
 
+def is_open(tx: Transaction, account_id: int) -> bool:
+    """Whether there is such an account and it is not suspended."""
+    found = account(tx, account_id)
+    return found is not None and not found.suspended
+
+
 def set_suspended(tx: Transaction, account_id: int, suspended: bool) -> None:
-    """Locks the account out, or lets it in again. `DirectoryError` when it is not there."""
-    if not tx.execute("UPDATE accounts SET suspended = $2 WHERE account_id = $1", account_id, int(suspended)):
+    """Locks the account out, or lets it in again. `DirectoryError` when it is not there.
+
+    Its modseq moves on, so that sessions that are open look, and see it.
+    """
+    if not tx.execute(_SUSPEND, account_id, int(suspended)):
+        raise DirectoryError("there is no such account")
+
+
+def set_name(tx: Transaction, account_id: int, name: str) -> None:
+    """The name shown to others. `DirectoryError`: as for `add_account`."""
+    _require_name(name)
+    if not tx.execute("UPDATE accounts SET name = $2 WHERE account_id = $1", account_id, name):
         raise DirectoryError("there is no such account")
 
 
@@ -471,6 +489,12 @@ def _keys(tx: Transaction, domain: str, low: str, high: str) -> Iterable[str]:
 def _require_local(tx: Transaction, domain: str) -> None:
     if not is_local(tx, domain):
         raise DirectoryError(f"{domain} is not one of our domains: add it first")
+
+
+def _require_name(name: str) -> None:
+    # Names come to stand in header fields and on terminals.
+    if not name.isprintable():
+        raise DirectoryError("a name holds no line breaks or other control characters")
 
 
 def _require_quota(quota: int | None) -> None:

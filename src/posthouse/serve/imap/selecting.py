@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from posthouse.mail.flags import Flag
 from posthouse.serve.imap.selected import Selected
 from posthouse.serve.imap.session import Answer, Session
-from posthouse.store import keywords, mailboxes, messages, search
+from posthouse.store import directory, keywords, mailboxes, messages, search
 from posthouse.store.database import Transaction
 from posthouse.store.mailboxes import Mailbox, MailboxError
 from posthouse.wire.imap import commands, responses
 from posthouse.wire.imap.commands import StatusItem
+from posthouse.wire.imap.engine import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ async def select(session: Session, command: commands.Select) -> Answer:
     await session.leave()
     account_id = session.account_id
 
-    def unit(tx: Transaction) -> _Opened:
+    def unit(tx: Transaction) -> _Opened | None:
+        if not directory.is_open(tx, account_id):
+            return None
         mailbox = _existing(tx, account_id, command.mailbox)
         return _Opened(
             mailbox,
@@ -61,6 +64,9 @@ async def select(session: Session, command: commands.Select) -> Answer:
         )
 
     opened = await session.read(unit)
+    if opened is None:
+        session.expel()
+        return Answer("", status=Status.NO)
     mailbox = opened.mailbox
     view = Selected(mailbox.mailbox_id, mailbox.uidvalidity, read_only=command.read_only)
     view.uids = opened.uids

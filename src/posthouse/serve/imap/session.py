@@ -15,7 +15,7 @@ from posthouse.serve.imap.selected import Selected
 from posthouse.serve.log import Logger
 from posthouse.serve.login import Login
 from posthouse.serve.tls import Keyring
-from posthouse.store import keywords, mailboxes, messages
+from posthouse.store import directory, keywords, mailboxes, messages
 from posthouse.store.blobs import Blobs
 from posthouse.store.database import Database, Transaction
 from posthouse.store.hints import Hints, account_topic
@@ -131,6 +131,11 @@ class Session:
         mailbox = await self.read(lambda tx: mailboxes.get(tx, account_id, mailbox_id), quick=True)
         return mailbox is not None and mailbox.deleted > 0
 
+    def expel(self) -> None:
+        """The account was suspended or removed since the login."""
+        self.selected = None
+        self.engine.bye("The account is closed")
+
     async def leave(self) -> None:
         """Deselects the mailbox; what arrived while it was open is \\Recent for nobody else from now on."""
         view, self.selected = self.selected, None
@@ -162,7 +167,9 @@ class Session:
     async def _look(self, view: Selected) -> None:
         account_id, mailbox_id, since = self.account_id, view.mailbox_id, view.modseq
 
-        def unit(tx: Transaction) -> tuple[int, Changes | None, Uids, dict[int, str]]:
+        def unit(tx: Transaction) -> tuple[int, Changes | None, Uids, dict[int, str]] | None:
+            if not directory.is_open(tx, account_id):
+                return None
             modseq = mailboxes.modseq(tx, account_id)
             if mailboxes.get(tx, account_id, mailbox_id) is None:
                 return modseq, None, (), {}
@@ -172,7 +179,11 @@ class Session:
                 expunged = view.missing(messages.snapshot(tx, account_id, mailbox_id).uids)
             return modseq, changes, expunged, keywords.names(tx, account_id)
 
-        account_modseq, changes, expunged, names = await self.read(unit)
+        found = await self.read(unit)
+        if found is None:
+            self.expel()
+            return
+        account_modseq, changes, expunged, names = found
         if changes is None:
             # RFC 2180 §3.3: somebody deleted the mailbox. Nothing said about it could be true any more.
             self.selected = None
