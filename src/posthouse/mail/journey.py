@@ -42,6 +42,10 @@ class Step(StrEnum):
     DROPPED = "dropped"              # reason
     HELD = "held"                    # delivery, by
     RELEASED = "released"            # delivery, by
+    SIGNED = "signed"                # domain, selectors (DKIM)
+    SEALED = "sealed"                # domain, selector, chain (ARC)
+    UNSIGNED = "unsigned"            # domain, reason
+    REWRITTEN = "rewritten"          # mail_from, original (SRS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,10 @@ _SENTENCES: dict[Step, str] = {
     Step.DROPPED: "dropped: {reason}",
     Step.HELD: "held by {by}",
     Step.RELEASED: "released by {by}",
+    Step.SIGNED: "signed as {domain} with the keys {selectors}",
+    Step.SEALED: "sealed as {domain} with the key {selector}; the chain of earlier seals: {chain}",
+    Step.UNSIGNED: "not signed as {domain}: {reason}",
+    Step.REWRITTEN: "goes on from <{mail_from}> in place of <{original}>, so that SPF holds and notices find back",
 }
 
 

@@ -29,6 +29,7 @@ from posthouse.mail.reply import Reply
 from posthouse.route.bounce import QUOTE_OCTETS, Action, Notice, Original, wanted, without_success, write_report
 from posthouse.route.filing import Reading, delivery_prefix, file_as, read
 from posthouse.route.observer import Observer, Unobserved
+from posthouse.route.signing import Provenance
 from posthouse.store import directory, journeys, mailboxes, messages, queue
 from posthouse.store.blobs import Blobs, Content, put
 from posthouse.store.database import Database, StoreFault, Transaction
@@ -56,7 +57,8 @@ class Letter:
     `trace` is put in front for everybody: Received, and fields that submission adds. `session` and `found` are the
     stamps from before and after the envelope. `quarantine` files into Junk. `relays`: recipients elsewhere are taken.
     `also` are further units of work for the same transaction: what is counted or remembered of the message, if it is
-    accepted and only then; each is rerunnable, quick, and raises nothing.
+    accepted and only then; each is rerunnable, quick, and raises nothing. `provenance` is what reception found out
+    about it, for whoever it is sent on to.
     """
 
     journey_id: int
@@ -70,6 +72,7 @@ class Letter:
     quarantine: bool = False
     relays: bool = False
     also: tuple[Callable[[Transaction], None], ...] = ()
+    provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True)
