@@ -12,6 +12,8 @@ CREATE TABLE report_periods (
     PRIMARY KEY (day, domain)
 ); -- sqlite: ) WITHOUT ROWID;
 
+CREATE INDEX report_periods_due ON report_periods (due);
+
 CREATE TABLE report_policies (
     day BIGINT NOT NULL,
     domain TEXT NOT NULL,
