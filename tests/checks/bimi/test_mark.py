@@ -8,9 +8,9 @@ from contextlib import suppress
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from checks.bimi import marks
@@ -219,6 +219,43 @@ def test_a_certificate_with_a_broken_signature_is_no_member_of_a_chain(authority
     forged = b"-----BEGIN CERTIFICATE-----\n" + body + b"\n-----END CERTIFICATE-----\n"
     with pytest.raises(MarkError, match="do not follow"):
         verify(forged + marks.pem(authority.issuer.certificate), {"a.example"}, "default", [authority.root], NOW)
+
+
+def altered(authority: Authority, pair: Pair, before: bytes, after: bytes) -> Pair:
+    """The certificate with other octets in what is signed, and signed by its issuer all the same."""
+    octets = pair.certificate.tbs_certificate_bytes.replace(before, after)
+    signature = authority.issuer.key.sign(octets, ec.ECDSA(hashes.SHA256()))
+    algorithm = marks.der(0x30, bytes.fromhex("06082a8648ce3d040302"))
+    certificate = marks.der(0x30, octets, algorithm, marks.der(0x03, b"\0", signature))
+    return Pair(x509.load_der_x509_certificate(certificate), pair.key)
+
+
+def test_a_key_of_a_kind_that_nobody_here_knows_is_refused(authority: Authority) -> None:
+    curve = bytes.fromhex("06082a8648ce3d030107")
+    assert verified(authority, altered(authority, authority.mark(), curve, curve))
+    assert "malformed" in refused(authority, altered(authority, authority.mark(), curve, curve[:-1] + b"\x7f"))
+    strange = x509.load_der_x509_certificate(
+        authority.issuer.certificate.public_bytes(marks.Encoding.DER).replace(curve, curve[:-1] + b"\x7f")
+    )
+    assert "trusted" in refused(authority, authority.mark(), strange)
+
+
+Changes = list[tuple[float, int]]
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=3))
+def test_no_certificate_whatever_escapes_as_another_error(authority: Authority, changes: Changes) -> None:
+    mark = authority.mark()
+    octets = bytearray(mark.certificate.tbs_certificate_bytes)
+    for place, octet in changes:
+        octets[int(place * len(octets))] = octet
+    try:
+        changed = altered(authority, mark, mark.certificate.tbs_certificate_bytes, bytes(octets))
+    except (ValueError, x509.InvalidVersion):
+        assume(False)
+    with suppress(MarkError):
+        assert verify(authority.pem(changed), {"a.example"}, "default", [authority.root], NOW).logo
 
 
 def test_logos_are_found_zipped_or_not_in_either_spelling() -> None:

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtensionOID, NameOID, ObjectIdentifier
@@ -42,6 +42,11 @@ _UNDERSTOOD = frozenset((
     ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE,
     ExtensionOID.SUBJECT_ALTERNATIVE_NAME, ExtensionOID.CERTIFICATE_POLICIES, _LOGOTYPE,
 ))
+# All that cryptography raises about what a stranger wrote.
+_MALFORMED = (
+    ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound, x509.DuplicateExtension, x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
@@ -97,7 +102,7 @@ def verify(
     except MarkError:
         raise
     # Certificates are parsed as they are asked; what is malformed deep inside comes out here.
-    except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+    except _MALFORMED as error:
         raise MarkError(str(error) if isinstance(error, LogotypeError) else "the certificate is malformed") from error
 
 
@@ -128,7 +133,7 @@ def _load(pem: bytes) -> list[x509.Certificate]:
         raise MarkError(f"the file holds no certificate, or more than {_CERTIFICATES}")
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except _MALFORMED as error:
         raise MarkError("the file holds a certificate that cannot be read") from error
 
 
@@ -161,7 +166,7 @@ def _chain(
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (*_MALFORMED, InvalidSignature):
         return False
     return True
 
@@ -279,7 +284,7 @@ def _check_list(octets: bytes, certificate: x509.Certificate, issuer: x509.Certi
             ):
                 raise MarkError("the list of revoked certificates is of a kind that is not read here")
         entry = revoked.get_revoked_certificate_by_serial_number(certificate.serial_number)
-    except (ValueError, TypeError) as error:
+    except _MALFORMED as error:
         if isinstance(error, MarkError):
             raise
         raise MarkError("the list of revoked certificates cannot be read", temporary=True) from error
