@@ -175,7 +175,10 @@ def remember(tx: Transaction, sent: SentReport) -> None:
 def sent_reports(tx: Transaction, since: Instant, domain: str = "", limit: int = 1_000) -> list[SentReport]:
     """What was sent since then, newest first; about one domain, or all."""
     rows = tx.all(_RECENT, ids.at(since), domain, limit)
-    return [SentReport(*facts, tuple(rcpt_to.split()), note) for *facts, rcpt_to, note in rows]
+    return [
+        SentReport(sent_id, kind, about, report_id, begin, end, messages, tuple(rcpt_to.split()), note)
+        for sent_id, kind, about, report_id, begin, end, messages, rcpt_to, note in rows
+    ]
 
 
 def sent_since(tx: Transaction, domain: str, kind: str, since: Instant) -> int:
