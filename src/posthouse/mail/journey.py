@@ -25,8 +25,9 @@ class Step(StrEnum):
     ENVELOPE = "envelope"            # mail_from, size, body, smtputf8, envid
     RECIPIENT = "recipient"          # address, reply, via (alias chain)
     RECEIVED = "received"            # digest, size, message_id, header_from, subject
-    VERDICT = "verdict"              # method, result, identity, reason
-    DECISION = "decision"            # action, rule, reason
+    VERDICT = "verdict"              # method, result, identity, reason; account, clues (words) of a junk filter
+    DECISION = "decision"            # action, rule, reason; account where it holds for one recipient only
+    WARNING = "warning"              # account, warning (what its reader should beware of)
     ADDED = "added"                  # field (a header field put in front or taken out on submission)
     DELIVERED = "delivered"          # account, mailbox, uid, address
     QUEUED = "queued"                # delivery, address, domain
@@ -76,6 +77,7 @@ _SENTENCES: dict[Step, str] = {
     Step.RECEIVED: "{size} octets arrived, Message-ID {message_id}, from {header_from}",
     Step.VERDICT: "{method}: {result} for {identity}, because {reason}",
     Step.DECISION: "decided to {action} by the rule {rule}: {reason}",
+    Step.WARNING: "warned the reader {account}: the message {warning}",
     Step.ADDED: "{field}",
     Step.DELIVERED: "put into {mailbox} of {account} as UID {uid}",
     Step.QUEUED: "queued for <{address}> by way of {domain}",

@@ -13,7 +13,7 @@ Notifications (`route.bounce`) go the same way, inside the transaction of whatev
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from typing import TypeVar
@@ -29,6 +29,7 @@ from posthouse.mail.reply import Reply
 from posthouse.route.bounce import QUOTE_OCTETS, Action, Notice, Original, wanted, without_success, write_report
 from posthouse.route.filing import Reading, delivery_prefix, file_as, read
 from posthouse.route.observer import Observer, Unobserved
+from posthouse.route.opinion import NO_OPINION, Opinions
 from posthouse.route.signing import Provenance
 from posthouse.store import directory, journeys, mailboxes, messages, queue
 from posthouse.store.blobs import Blobs, Content, put
@@ -58,7 +59,7 @@ class Letter:
     stamps from before and after the envelope. `quarantine` files into Junk. `relays`: recipients elsewhere are taken.
     `also` are further units of work for the same transaction: what is counted or remembered of the message, if it is
     accepted and only then; each is rerunnable, quick, and raises nothing. `provenance` is what reception found out
-    about it, for whoever it is sent on to.
+    about it, for whoever it is sent on to. `opinions` hold for single accounts: Junk for one, not for another.
     """
 
     journey_id: int
@@ -73,6 +74,7 @@ class Letter:
     relays: bool = False
     also: tuple[Callable[[Transaction], None], ...] = ()
     provenance: Provenance | None = None
+    opinions: Opinions = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +180,7 @@ class Acceptance:
         topics = []
         # Law: accounts in one order, whoever writes, so that two transactions never wait for each other.
         for account_id in sorted(ways.accounts):
-            account, addresses = ways.accounts[account_id]
-            prefix = delivery_prefix(envelope.mail_from, addresses, letter.trace)
-            stamps.append(self._place(tx, letter, account_id, account, addresses, prefix))
+            stamps += self._place(tx, letter, account_id, *ways.accounts[account_id])
             topics.append(account_topic(account_id))
         if ways.remote:
             stamps += self._enqueue(tx, letter, ways)
@@ -253,21 +253,17 @@ class Acceptance:
         return ways
 
     def _place(
-        self,
-        tx: Transaction,
-        letter: Letter,
-        account_id: int,
-        account: Address,
-        addresses: Sequence[Address],
-        prefix: bytes,
-    ) -> Stamp:
-        use = SpecialUse.JUNK if letter.quarantine else SpecialUse.INBOX
+        self, tx: Transaction, letter: Letter, account_id: int, account: Address, addresses: Sequence[Address]
+    ) -> list[Stamp]:
+        opinion = letter.opinions.get(account_id, NO_OPINION)
+        use = SpecialUse.JUNK if letter.quarantine or opinion.junk else SpecialUse.INBOX
         mailbox = mailboxes.special(tx, account_id, use) or mailboxes.special(tx, account_id, SpecialUse.INBOX)
         if mailbox is None:
             raise Unplaceable(Reply(451, "4.3.0", f"The mailbox of <{account}> is missing, please try again later"))
+        prefix = delivery_prefix(letter.envelope.mail_from, addresses, opinion.fields + letter.trace)
         message = file_as(letter.reading.message, prefix)
         added = messages.add(tx, account_id, mailbox.mailbox_id, self.ids.next(letter.now), message)
-        return Stamp(
+        delivered = Stamp(
             letter.now,
             Step.DELIVERED,
             {
@@ -277,6 +273,7 @@ class Acceptance:
                 "address": [str(address) for address in addresses],
             },
         )
+        return [*opinion.stamps(account, letter.now), delivered]
 
     def _enqueue(self, tx: Transaction, letter: Letter, ways: _Ways) -> list[Stamp]:
         now = letter.now
