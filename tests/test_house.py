@@ -1,8 +1,11 @@
 """A house: built from settings, alone in its loop or beside another, and replaced while it stands."""
 
 import asyncio
+import gc
 import smtplib
 import socket
+import ssl
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from posthouse.config import Config, ConfigError, Dns, Endpoint, Limits, Listen, Log, Relay, Tls
-from posthouse.house import JOURNEYS_KEPT, House, Standing, plan
+from posthouse.house import IMPLICIT_TLS, JOURNEYS_KEPT, House, Standing, plan
 from posthouse.mail.address import Address
 from posthouse.mail.instant import DAY
 from posthouse.route.exchanges import TlsRule
@@ -113,6 +116,31 @@ def test_who_holds_too_many_connections_reads_why(service: str, tmp_path: Path) 
     run(main())
 
 
+@pytest.mark.parametrize("ending", ["close", "abort"])
+@pytest.mark.parametrize("service", ["smtp", "submissions", "imap", "imaps", "pop3s"])
+def test_an_ended_connection_leaves_nothing_to_the_collector(service: str, ending: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with House(settings(tmp_path), log=silent()) as house:
+            trusting = ssl.create_default_context(cafile=tmp_path / "data" / "self-made.pem")
+            secure = {"ssl": trusting, "server_hostname": "mx.example.org"} if service in IMPLICIT_TLS else {}
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.ports[service], **secure)
+            await reader.readline()
+            listener = next(each for each in house.listeners if each.service == service)
+            kept = [weakref.ref(visit.conversation) for visit in listener._present]
+            assert len(kept) == 1
+            gc.collect()
+            gc.disable()
+            try:
+                getattr(writer.transport, ending)()
+                async with asyncio.timeout(5):
+                    while kept[0]() is not None:
+                        await asyncio.sleep(0.001)
+            finally:
+                gc.enable()
+
+    run(main(), "uvloop")
+
+
 def broken(tmp_path: Path, what: str) -> tuple[Config, type[Exception]]:
     match what:
         case "port":
@@ -199,13 +227,13 @@ def test_work_that_fails_begins_again(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_routes_with_a_login_are_never_without_tls(tmp_path: Path) -> None:
-    from posthouse.house import _routing
+    from posthouse.wiring import routing
 
     secrets = tmp_path / "credentials"
     secrets.write_text("smart.example you secret\n")
     secrets.chmod(0o600)
     routes = {"*": Endpoint("Smart.example", 465), "sink.test": Endpoint("127.0.0.1", 2526)}
-    found = _routing(settings(tmp_path, relay=Relay(routes=routes, credentials_file=secrets))).routes
+    found = routing(settings(tmp_path, relay=Relay(routes=routes, credentials_file=secrets))).routes
     assert found["*"].tls is TlsRule.REQUIRED
     assert found["*"].implicit_tls
     assert found["*"].login is not None

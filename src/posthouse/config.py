@@ -20,7 +20,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,10 +28,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from posthouse.mail.address import AddressError, parse_domain
 from posthouse.mail.instant import DAY, HOUR, MINUTE, SECOND
 
 NAME = "posthouse.toml"
 VARIABLE = "POSTHOUSE_CONFIG"
+LIST_WEIGHT = 100  # more decides nothing more
 SYSTEM_FILE = Path("/etc/posthouse") / NAME
 
 
@@ -198,6 +200,41 @@ class Dns(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = False
 
 
+class Checks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is found out about whoever brings mail to port 25."""
+
+    enabled: Annotated[
+        bool, Meta(description="ask SPF, DKIM, DMARC, ARC and reverse DNS about each message from outside")
+    ] = True
+    trusted_networks: Annotated[
+        tuple[str, ...], Meta(description="networks whose mail is not examined: this machine, relays of your own")
+    ] = ("127.0.0.0/8", "::1/128")
+    authserv_id: Annotated[
+        str, Meta(description="name under which Authentication-Results is written; empty: hostname")
+    ] = ""
+    lists: Annotated[
+        dict[str, int], Meta(description="blocklists and allowlists in the DNS, with their weights; none is asked else")
+    ] = {}
+
+
+class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is done with what the checks found."""
+
+    preset: Annotated[
+        Literal["cautious", "balanced", "strict"], Meta(description="which column of the table of rules counts")
+    ] = "balanced"
+    monitor: Annotated[
+        tuple[str, ...], Meta(description="author's domains whose DMARC policy is watched and not kept")
+    ] = ()
+    forwarders: Annotated[
+        tuple[str, ...], Meta(description="domains and networks that pass on what others wrote to you")
+    ] = ()
+    mailing_lists: Annotated[tuple[str, ...], Meta(description="domains from which your mailing lists send")] = ()
+    sealers: Annotated[
+        tuple[str, ...], Meta(description="domains whose ARC seals are believed where DMARC fails")
+    ] = ()
+
+
 class Submission(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Mail from our own accounts."""
 
@@ -260,6 +297,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     queue: Queue = Queue()
     relay: Relay = Relay()
     dns: Dns = Dns()
+    checks: Checks = Checks()
+    policy: Policy = Policy()
     submission: Submission = Submission()
     login: Login = Login()
     web: Web = Web()
@@ -424,11 +463,47 @@ def _examine(config: Config) -> None:
         for place in places:
             if place.host != "*":
                 _address(place, f"listen.{name}")
-    for index, network in enumerate(config.web.metrics_from):
-        try:
-            ip_network(network)
-        except ValueError as error:
-            raise ValueError(f"web.metrics_from[{index}]: {error}") from None
+    _networks(config.web.metrics_from, "web.metrics_from")
+    _networks(config.checks.trusted_networks, "checks.trusted_networks")
+    if config.checks.authserv_id and _HOSTNAME.fullmatch(config.checks.authserv_id) is None:
+        raise ValueError(f'checks.authserv_id: must be a domain name in lower case, not "{config.checks.authserv_id}"')
+    for zone, weight in config.checks.lists.items():
+        _domain(zone, f"checks.lists.{zone}")
+        if not -LIST_WEIGHT <= weight <= LIST_WEIGHT:
+            raise ValueError(f"checks.lists.{zone}: must be from {-LIST_WEIGHT} to {LIST_WEIGHT}")
+    for name in ("monitor", "mailing_lists", "sealers"):
+        for index, domain in enumerate(getattr(config.policy, name)):
+            _domain(domain, f"policy.{name}[{index}]")
+    for index, forwarder in enumerate(config.policy.forwarders):
+        path = f"policy.forwarders[{index}]"
+        if is_network(forwarder):
+            _network(forwarder, path)
+        else:
+            _domain(forwarder, path)
+
+
+def is_network(text: str) -> bool:
+    """Whether a setting that may hold domains and networks holds a network here."""
+    return "/" in text or ":" in text or text.replace(".", "").isdecimal()
+
+
+def _networks(networks: Iterable[str], path: str) -> None:
+    for index, network in enumerate(networks):
+        _network(network, f"{path}[{index}]")
+
+
+def _network(network: str, path: str) -> None:
+    try:
+        ip_network(network)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _domain(domain: str, path: str) -> None:
+    try:
+        parse_domain(domain)
+    except AddressError as error:
+        raise ValueError(f'{path}: "{domain}" is no domain: {error}') from None
 
 
 def _address(place: Endpoint, path: str) -> None:

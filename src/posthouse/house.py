@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from socket import socket
 from types import TracebackType
@@ -23,14 +23,14 @@ from typing import Self
 
 import msgspec
 
-from posthouse.config import Config, ConfigError, Endpoint, load, read_credentials
-from posthouse.mail.delivery import Schedule
+from posthouse import wiring
+from posthouse.config import Config, ConfigError, load
 from posthouse.mail.instant import DAY, Clock, Instant
 from posthouse.route.acceptance import Acceptance
 from posthouse.route.desk import MailDesk
-from posthouse.route.exchanges import Exchanges, RoutingSettings, SmarthostLogin, StaticRoute, TlsRule
+from posthouse.route.exchanges import Exchanges
 from posthouse.route.reception import Reception, ReceptionSettings
-from posthouse.route.relay import Relay, RelaySettings
+from posthouse.route.relay import Relay
 from posthouse.route.submission import Submission, SubmissionSettings
 from posthouse.serve import imap, pop3, smtp, tls
 from posthouse.serve.listener import Census, Door, Listener, open_sockets
@@ -191,7 +191,7 @@ class House:
         self.hints = Hints(config.hints_folder)
         await self.hints.start()
         self.blobs = Blobs(config.blobs_folder, self.database, self.ids, self.clock)
-        self.dns = _resolver(config, self.metrics)
+        self.dns = wiring.resolver(config, self.metrics)
         doorkeeper = self._predecessor.login.doorkeeper if self._predecessor else None
         self.login = Login(self.database, self.metrics, doorkeeper=doorkeeper)
         recorder = Recorder(self.log, self.metrics)
@@ -199,17 +199,22 @@ class House:
             self.database, self.blobs, self.ids, self.hints, self.clock, config.hostname, recorder
         )
         size = config.limits.message_size
-        self.reception = Reception(acceptance, ReceptionSettings(size_limit=size))
+        self.reception = Reception(
+            acceptance,
+            ReceptionSettings(size_limit=size, authserv_id=config.checks.authserv_id),
+            wiring.authentication(config, self.dns),
+            wiring.policy(config),
+        )
         self.submission = Submission(
             acceptance, SubmissionSettings(size_limit=size, show_client=config.submission.show_client)
         )
         helo = config.relay.helo or config.hostname
         trust = tls.verified(config.relay.ca_file)
         self._courier = SmtpCourier(CourierSettings(ClientSettings(helo)), self.clock, trust)
-        exchanges = Exchanges(self.dns, _routing(config), random.shuffle)
+        exchanges = Exchanges(self.dns, wiring.routing(config), random.shuffle)
         owner = f"{config.hostname}/{self.process}"
         self.relay = Relay(
-            acceptance, exchanges, self._courier, owner, random.random, _relay_settings(config), recorder
+            acceptance, exchanges, self._courier, owner, random.random, wiring.relay(config), recorder
         )
         self._listen()
         self._work()
@@ -374,51 +379,6 @@ def _refusal(service: str, hostname: str) -> bytes:
     if service == "http":
         return b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     return b""
-
-
-def _resolver(config: Config, metrics: Metrics) -> Resolver:
-    return Resolver(
-        [(server.host, server.port) for server in config.dns.servers],
-        timeout=config.dns.timeout.seconds,
-        trust_ad=config.dns.trust_ad,
-        counted=lambda kind, result: metrics.dns.labels(kind, result).inc(),
-    )
-
-
-def _relay_settings(config: Config) -> RelaySettings:
-    settings = config.queue
-    schedule = Schedule(tuple(settings.gaps), settings.delay_notice, settings.expire)
-    return RelaySettings(settings.concurrency, settings.per_destination, schedule)
-
-
-def _routing(config: Config) -> RoutingSettings:
-    logins = read_credentials(config.relay.credentials_file) if config.relay.credentials_file else {}
-    own_ips = {place.host for places in config.listen.all().values() for place in places if _is_own(place)}
-    return RoutingSettings(
-        own_names=frozenset({config.hostname}),
-        own_ips=frozenset(own_ips),
-        routes={domain.lower(): _route(place, logins) for domain, place in config.relay.routes.items()},
-        allow_private=config.relay.private_networks,
-        port=config.relay.port,
-    )
-
-
-def _route(place: Endpoint, logins: Mapping[str, tuple[str, str]]) -> StaticRoute:
-    login = logins.get(place.host.lower())
-    return StaticRoute(
-        place.host,
-        place.port,
-        # A password goes nowhere but to a host that has proved its name.
-        TlsRule.REQUIRED if login else TlsRule.OPPORTUNISTIC,
-        # RFC 8314 §7.3
-        implicit_tls=place.port == 465,
-        login=SmarthostLogin(*login) if login else None,
-    )
-
-
-def _is_own(place: Endpoint) -> bool:
-    """An address that leads to this host alone; loopback leads to every one, in a laboratory too."""
-    return place.host != "*" and not ip_address(place.host).is_loopback
 
 
 class _Facts:

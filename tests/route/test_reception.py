@@ -8,13 +8,10 @@ from posthouse.mail.address import Address, AddressError, parse_path
 from posthouse.mail.envelope import Envelope, RcptTo
 from posthouse.mail.journey import Step
 from posthouse.mail.reply import Reply
-from posthouse.mail.verdict import Decision, Defer, Quarantine, Reject, Verdict
-from posthouse.route.policy import Policy
-from posthouse.route.reception import Case, Reception, ReceptionSettings
+from posthouse.route.reception import Reception, ReceptionSettings
 from posthouse.store.blobs import INLINE_LIMIT, Content
 from posthouse.store.database import Fault, StoreFault
 from posthouse.store.directory import remove_account
-from posthouse.store.mailboxes import SpecialUse
 from route.office import BEGIN, LETTER, STRANGER, Office, codes, in_office, steps
 
 TAKEN = (250, "2.1.5")
@@ -390,34 +387,5 @@ def test_an_account_removed_meanwhile_makes_the_client_ask_again(tmp_path: Path)
         replies = await office.receive("carol@far.test", ["alice@posthouse.test", "bob@posthouse.test"])
         assert codes(replies)[-1] == (451, "4.3.0")
         assert await office.mailbox("alice@posthouse.test") == []
-
-    in_office(tmp_path, work)
-
-
-def test_checks_give_verdicts_and_policy_judges_them(tmp_path: Path) -> None:
-    async def work(office: Office) -> None:
-        async def check(case: Case) -> Verdict:
-            subject = case.reading.message.subject
-            return Verdict("test", "fail" if subject == "Lunch" else "pass", "far.test", f"the subject is {subject}")
-
-        decisions: list[Decision] = [
-            Quarantine("test", "suspicious"),
-            Defer("test", "not now", Reply(451, "4.7.1", "Come back later")),
-            Reject("test", "never", Reply(550, "5.7.1", "Go away")),
-        ]
-        expected = [(250, "2.0.0"), (451, "4.7.1"), (550, "5.7.1")]
-        for decision, code in zip(decisions, expected, strict=True):
-            def rule(verdicts, decision=decision):  # type: ignore[no-untyped-def]
-                return decision if verdicts[0].result == "fail" else None
-
-            office.reception = Reception(office.acceptance, policy=Policy([rule]), checks=[check])
-            replies = await office.receive("carol@far.test", ["alice@posthouse.test"])
-            assert codes(replies)[-1] == code
-            if code[0] == 250:
-                journey = await office.journey(replies[-1])
-                assert [s.facts["reason"] for s in journey.stamps if s.step is Step.VERDICT] == ["the subject is Lunch"]
-                assert [s.facts["action"] for s in journey.stamps if s.step is Step.DECISION] == ["quarantine"]
-        assert await office.mailbox("alice@posthouse.test") == []
-        assert len(await office.mailbox("alice@posthouse.test", SpecialUse.JUNK)) == 1
 
     in_office(tmp_path, work)

@@ -116,7 +116,7 @@ async def ask(subject: str, which: DnsList, dns: Dns) -> Entry:
 
     ValueError for an address list and something that is no address.
     """
-    name = _name(subject, which)
+    name = owner(subject, which)
     if len(name) > NAME_CHARACTERS:
         return Entry(which, subject)
     try:
@@ -171,16 +171,17 @@ async def examine(which: DnsList, dns: Dns) -> str:
     """
     there, absent = ("127.0.0.2", "127.0.0.1") if which.subject == "address" else ("test", "invalid")
     try:
-        if (await dns.a(_name(absent, which))).records:
+        if (await dns.a(owner(absent, which))).records:
             return f"{which.zone} lists {absent}, as no list may: it seems to list everything"
-        if not (await dns.a(_name(there, which))).records:
+        if not (await dns.a(owner(there, which))).records:
             return f"{which.zone} does not list {there}, as every list has to: it seems to be gone, or not to serve us"
     except DnsFault as fault:
         return f"{which.zone} could not be asked: {shown(str(fault))}"
     return ""
 
 
-def _name(subject: str, which: DnsList) -> str:
+def owner(subject: str, which: DnsList) -> str:
+    """The name under which a list has its entry for an address or a domain. ValueError as `ask`."""
     if which.subject == "domain":
         return f"{subject.lower().rstrip('.')}.{which.zone}"
     address = ip_address(subject)

@@ -48,7 +48,12 @@ def read(octets: Octets, content: Content, now: Instant, added: bytes = b"") -> 
     `added`: whole header fields that stand in front of the content for every reader (a missing Date, Message-ID);
     they count as the message's own, but not into its sizes.
     """
-    message = Message.parse(octets)
+    return read_message(Message.parse(octets), content, now, added)
+
+
+def read_message(message: Message, content: Content, now: Instant, added: bytes = b"") -> Reading:
+    """As `read`, for whoever has parsed the octets already."""
+    octets = message.octets
     header = message.header
     known = facts(message)
     head = message

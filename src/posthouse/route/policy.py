@@ -1,26 +1,280 @@
-"""What is to become of a message, from what the checks found. One pure function: verdicts in, one `Decision` out.
+"""What is to become of a message, from what the checks found: one table of rules, and three columns to choose from.
 
-Today no check stands at the door, so the only rule is to accept. A rule is a row that looks at the verdicts and either
-decides or passes on; the last one accepts.
+    ruling = Policy(PolicySettings(Preset.BALANCED)).judge(case, findings)
+    ruling.decision, ruling.score, ruling.lines             what is done, and every line of the table that spoke
+
+`RULES` is read from the top. A line that applies gives a sentence, and its cell in the column of the preset says what
+that means: an action decides at once, a number is added to the score (a negative one speaks for the sender). Where no
+line decided, the score does, by `LIMITS`. `posthouse trace` shows every line that spoke.
+
+    cautious    loses no mail: what looks bad goes to Junk, and nothing is refused for what a check found
+    balanced    refuses what its author's domain asks to be refused, unless it may have come by a list or a forwarder
+    strict      refuses that in any case, and more besides
+
+What proves little adds points only. A DMARC policy is not kept where the settings make an exception (`exemption`);
+what was done instead, and why, is for the report to the author's domain (`Ruling.disposition`, `Ruling.overrides`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from functools import partial
+from typing import Final, NamedTuple
 
-from posthouse.mail.verdict import Accept, Decision, Verdict
+from posthouse.checks.dmarc import Policy as Disposition
+from posthouse.checks.reports.aggregate import Reason
+from posthouse.mail.reply import Reply
+from posthouse.mail.verdict import Accept, Decision, Defer, Quarantine, Reject
+from posthouse.route.authentication import Findings
+from posthouse.route.case import Case
+from posthouse.route.exemption import Exemption, Exemptions, detour, exempt, vouched
 
-Rule = Callable[[Sequence[Verdict]], Decision | None]
+
+class Preset(StrEnum):
+    """A column of the table."""
+
+    CAUTIOUS = "cautious"
+    BALANCED = "balanced"
+    STRICT = "strict"
+
+
+class Action(Enum):
+    """What a cell does when its line applies."""
+
+    QUARANTINE = "quarantine"
+    DEFER = "defer"
+    REJECT = "reject"
+
+
+class Line(NamedTuple):
+    """A line of the table that spoke: `points` it added, and why."""
+
+    rule: str
+    points: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What was decided, and `lines`: all that spoke, in the order of the table; the last one decided where one did.
+
+    `disposition` is what was done as far as DMARC is concerned, `overrides` why that is not what the author's domain
+    asked for (RFC 9990).
+    """
+
+    decision: Decision
+    score: int = 0
+    lines: tuple[Line, ...] = ()
+    disposition: Disposition = "none"
+    overrides: tuple[Reason, ...] = ()
+
+
+# Of mail that nobody asked about: without checks, or from our own networks.
+UNEXAMINED: Final = Ruling(Accept("unexamined", "no check is switched on"))
+
+
+class View(NamedTuple):
+    """What the lines look at. `exemption`: why the author's DMARC policy is not kept, if it is not."""
+
+    case: Case
+    findings: Findings
+    exemption: Exemption | None
+
+
+# A sentence where the line applies, "" where not; and how many times its points count.
+Applies = tuple[str, int]
+_NO: Final[Applies] = ("", 0)
+
+
+class Rule(NamedTuple):
+    """A line of the table: its name, when it applies, the three cells, and the reply where it refuses."""
+
+    name: str
+    applies: Callable[[View], Applies]
+    cautious: int | Action
+    balanced: int | Action
+    strict: int | Action
+    reply: Callable[[View], Reply] | None = None
+
+
+# --- when a line applies --------------------------------------------------------------------------------
+
+
+def _exempted(view: View) -> Applies:
+    return (view.exemption.sentence, 1) if view.exemption is not None else _NO
+
+
+def _dmarc_unknown(view: View) -> Applies:
+    found = view.findings.dmarc
+    if found is None or found.result != "temperror":
+        return _NO
+    # RFC 9989 §4.10.1: left to the receiver. What would be taken whatever the answer is need not wait for it.
+    if found.record is not None and found.requested == "none":
+        return _NO
+    return found.verdict.reason, 1
+
+
+def _dmarc(policy: Disposition, view: View) -> Applies:
+    found = view.findings.dmarc
+    if found is None or found.policy != policy or view.exemption is not None:
+        return _NO
+    return found.verdict.reason, 1
+
+
+def _dmarc_by_detour(view: View) -> Applies:
+    reason, times = _dmarc("reject", view)
+    # RFC 9989 §7.4: never for p=reject alone; where it may have come by a list, as if it were p=quarantine.
+    trace = detour(view.case, view.findings) if reason else ""
+    return (f"{reason}; but {trace}", times) if trace else _NO
+
+
+def _spf(result: str, view: View) -> Applies:
+    found = view.findings.spf
+    # RFC 7208 §8.4: what somebody else vouches for need not come from where its author's mail comes from.
+    if found is None or found.result != result or view.exemption is not None or vouched(view.findings):
+        return _NO
+    return found.verdict.reason, 1
+
+
+def _name(result: str, view: View) -> Applies:
+    found = view.findings.iprev
+    return (found.verdict.reason, 1) if found is not None and found.result == result else _NO
+
+
+def _nothing_proven(view: View) -> Applies:
+    if view.findings.spf is None or vouched(view.findings):
+        return _NO
+    return "neither its envelope nor a signature proves who sent it", 1
+
+
+def _listed(view: View) -> Applies:
+    found = view.findings.dnsbl
+    return (found.verdict.reason, found.score) if found is not None and found.score else _NO
+
+
+# --- what is said where a line refuses ------------------------------------------------------------------
+
+
+def _come_again(view: View) -> Reply:
+    # RFC 7372 has no code for it; X.7.5 is a check that could not be finished (RFC 3463 §3.8).
+    return Reply(451, "4.7.5", f"Whether {view.findings.author.domain} sent this cannot be found out now, try again")
+
+
+def _by_dmarc(view: View) -> Reply:
+    findings = view.findings
+    failed = findings.spf is not None and findings.spf.result in ("fail", "softfail", "permerror")
+    broken = bool(findings.signatures) and all(signature.result != "pass" for signature in findings.signatures)
+    # RFC 7372 §3.4, §4: where more than one check failed.
+    code = "5.7.26" if failed or broken else "5.7.1"
+    author = findings.author.domain
+    return Reply(550, code, f"Refused by the DMARC policy of {author}, as nothing proves that {author} sent it")
+
+
+def _by_spf(view: View) -> Reply:
+    found = view.findings.spf
+    assert found is not None
+    # RFC 7208 §8.4, RFC 7372 §3.2
+    said = f" {found.domain} explained: {found.explanation}" if found.explanation else ""
+    return Reply(550, "5.7.23", f"{found.domain} does not let {view.findings.ip} send for it.{said}")
+
+
+QUARANTINE, DEFER, REJECT = Action.QUARANTINE, Action.DEFER, Action.REJECT
+
+RULES: Final = (
+    #    name                applies                        cautious    balanced    strict      refusal
+    Rule("dmarc-exempted",   _exempted,                     0,          0,          0),
+    Rule("dmarc-unknown",    _dmarc_unknown,                0,          DEFER,      DEFER,      _come_again),
+    Rule("dmarc-detour",     _dmarc_by_detour,              QUARANTINE, QUARANTINE, REJECT,     _by_dmarc),
+    Rule("dmarc-reject",     partial(_dmarc, "reject"),     QUARANTINE, REJECT,     REJECT,     _by_dmarc),
+    Rule("dmarc-quarantine", partial(_dmarc, "quarantine"), QUARANTINE, QUARANTINE, QUARANTINE),
+    Rule("spf-fail",         partial(_spf, "fail"),         2,          3,          REJECT,     _by_spf),
+    Rule("spf-softfail",     partial(_spf, "softfail"),     1,          1,          2),
+    Rule("spf-broken",       partial(_spf, "permerror"),    0,          1,          1),
+    Rule("no-name",          partial(_name, "permerror"),   1,          2,          3),
+    Rule("false-name",       partial(_name, "fail"),        0,          1,          2),
+    Rule("nothing-proven",   _nothing_proven,               0,          1,          2),
+    Rule("lists",            _listed,                       1,          1,          1),
+)
+
+
+class Limits(NamedTuple):
+    """The score from which a message goes to Junk, and from which it is refused; None: never."""
+
+    junk: int
+    refuse: int | None
+
+
+LIMITS: Final = {
+    Preset.CAUTIOUS: Limits(7, None),
+    Preset.BALANCED: Limits(5, 12),
+    Preset.STRICT: Limits(4, 8),
+}
 
 
 class Policy:
-    """An ordered list of rules; the first that decides wins."""
+    """The table with one column chosen."""
 
-    def __init__(self, rules: Sequence[Rule] = ()) -> None:
-        self._rules = tuple(rules)
+    def __init__(self, preset: Preset = Preset.BALANCED, exemptions: Exemptions | None = None) -> None:
+        self._limits = LIMITS[preset]
+        self._exemptions = exemptions or Exemptions()
+        self._table = [(rule, getattr(rule, preset.value)) for rule in RULES]
 
-    def decide(self, verdicts: Sequence[Verdict]) -> Decision:
-        """Never raises; without a deciding rule the message is accepted."""
-        for rule in self._rules:
-            decision = rule(verdicts)
-            if decision is not None:
-                return decision
-        return Accept("default", "no rule speaks against it")
+    def judge(self, case: Case, findings: Findings) -> Ruling:
+        """Pure; never raises."""
+        if findings.waived:
+            return Ruling(Accept("trusted", findings.waived))
+        exemption = exempt(findings, self._exemptions)
+        view = View(case, findings, exemption)
+        lines: list[Line] = []
+        score = 0
+        for rule, cell in self._table:
+            reason, times = rule.applies(view)
+            if not reason:
+                continue
+            if isinstance(cell, Action):
+                lines.append(Line(rule.name, 0, reason))
+                return _ruling(_act(cell, rule, reason, view), score, lines, view)
+            score += cell * times
+            lines.append(Line(rule.name, cell * times, reason))
+        return _ruling(self._by_score(score, lines), score, lines, view)
+
+    def _by_score(self, score: int, lines: list[Line]) -> Decision:
+        junk, refuse = self._limits
+        if score < junk:
+            return Accept("score", f"a score of {score} is below {junk}, where Junk begins")
+        counted = "; ".join(f"{line.rule} {line.points:+}" for line in lines if line.points)
+        if refuse is not None and score >= refuse:
+            said = "; ".join(line.reason for line in lines if line.points > 0)
+            reply = Reply(550, "5.7.1", f"Too much speaks against this message: {said}"[:_REPLY_CHARACTERS])
+            return Reject("score", f"a score of {score} reaches {refuse}, where mail is refused ({counted})", reply)
+        return Quarantine("score", f"a score of {score} reaches {junk}, where Junk begins ({counted})")
+
+
+# RFC 5321 §4.5.3.1.5: a line of a reply has up to 512 octets.
+_REPLY_CHARACTERS: Final = 450
+
+
+def _act(action: Action, rule: Rule, reason: str, view: View) -> Decision:
+    if action is Action.QUARANTINE:
+        return Quarantine(rule.name, reason)
+    assert rule.reply is not None
+    reply = rule.reply(view)
+    return Defer(rule.name, reason, reply) if action is Action.DEFER else Reject(rule.name, reason, reply)
+
+
+def _ruling(decision: Decision, score: int, lines: list[Line], view: View) -> Ruling:
+    """With what is to be told to the author's domain (RFC 9990)."""
+    found = view.findings.dmarc
+    if found is None or found.result != "fail":
+        return Ruling(decision, score, tuple(lines))
+    disposition: Disposition = "none"
+    if isinstance(decision, Reject):
+        disposition = "reject"
+    elif isinstance(decision, Quarantine):
+        disposition = "quarantine"
+    overrides: tuple[Reason, ...] = ()
+    if view.exemption is not None:
+        overrides = (view.exemption.reason,)
+    elif disposition != found.policy:
+        overrides = (Reason("local_policy", f"{decision.rule}: {decision.reason}"),)
+    return Ruling(decision, score, tuple(lines), disposition, overrides)

@@ -9,21 +9,24 @@ Nothing is decided here: a step says what a standard says, and what may be decid
 of ours that leads elsewhere (an alias) is.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from posthouse.mail.address import Address
+from posthouse.mail.authentication_results import format_results
 from posthouse.mail.envelope import Envelope, RcptTo
 from posthouse.mail.instant import SECOND, Instant
-from posthouse.mail.journey import Stamp, Step
+from posthouse.mail.journey import Stamp
 from posthouse.mail.peer import Peer
 from posthouse.mail.received import format_received
 from posthouse.mail.reply import Reply
-from posthouse.mail.verdict import Accept, Decision, Defer, Quarantine, Reject, Verdict
+from posthouse.mail.verdict import Defer, Quarantine, Reject
 from posthouse.route.acceptance import TAKEN, Acceptance, Letter, received_stamp, refusal, store_reply
-from posthouse.route.filing import Reading
-from posthouse.route.policy import Policy
+from posthouse.route.authentication import Authentication, Findings
+from posthouse.route.case import Case, look
+from posthouse.route.policy import UNEXAMINED, Policy
+from posthouse.route.verdicts import told
 from posthouse.store.blobs import Content
 from posthouse.store.database import StoreFault, Transaction
 from posthouse.store.directory import Local, Resolution, resolve
@@ -41,39 +44,28 @@ _ENORMOUS = 1 << 60
 
 @dataclass(frozen=True, slots=True)
 class ReceptionSettings:
-    """`size_limit` in octets. `max_received`: a message with more Received fields runs in a circle (THREATS)."""
+    """`size_limit` in octets. `max_received`: a message with more Received fields runs in a circle (THREATS).
+    `authserv_id`: in whose name Authentication-Results is written; "" for the host's own."""
 
     size_limit: int = 50 * 1024 * 1024
     max_received: int = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What steps and checks look at."""
-
-    peer: Peer
-    envelope: Envelope
-    reading: Reading
-    settings: ReceptionSettings
-
-
-Check = Callable[[Case], Awaitable[Verdict]]
+    authserv_id: str = ""
 
 
 class Reception:
-    """The MTA's desk; see `MailDesk`. `checks` are asked in their order, `policy` judges what they found."""
+    """The MTA's desk; see `MailDesk`. Without `authentication` nothing is asked about anybody."""
 
     def __init__(
         self,
         acceptance: Acceptance,
         settings: ReceptionSettings | None = None,
+        authentication: Authentication | None = None,
         policy: Policy | None = None,
-        checks: Sequence[Check] = (),
     ) -> None:
         self._acceptance = acceptance
         self._settings = settings or ReceptionSettings()
+        self._authentication = authentication
         self._policy = policy or Policy()
-        self._checks = tuple(checks)
         self._taken: dict[Address, Instant] = {}
 
     async def mail(self, peer: Peer, envelope: Envelope) -> Reply:
@@ -104,22 +96,22 @@ class Reception:
     async def data(self, peer: Peer, envelope: Envelope, content: Content, stamps: Sequence[Stamp]) -> Reply:
         acceptance = self._acceptance
         now = acceptance.clock()
-        reading = await acceptance.read(content, now)
-        case = Case(peer, envelope, reading, self._settings)
+        seen = await look(acceptance, content, now, signatures=self._authentication is not None)
+        case = Case(peer, envelope, content, *seen, now)
         for step in STEPS:
-            reply = step(case)
+            reply = step(case, self._settings)
             if reply is not None:
                 return await acceptance.refuse(content, reply)
-        verdicts = [await check(case) for check in self._checks]
-        decision = self._policy.decide(verdicts)
+        findings: Findings | None = None
+        ruling = UNEXAMINED
+        if self._authentication is not None:
+            findings = await self._authentication.examine(case)
+            ruling = self._policy.judge(case, findings)
+        decision = ruling.decision
         if isinstance(decision, Defer | Reject):
             return await acceptance.refuse(content, decision.reply)
         journey_id = acceptance.ids.next(now)
-        found = [received_stamp(content, reading, now)]
-        for verdict in verdicts:
-            facts = {"method": verdict.method, "result": verdict.result, "identity": verdict.identity}
-            found.append(Stamp(now, Step.VERDICT, {**facts, "reason": verdict.reason}))
-        found.append(_decision_stamp(decision, now))
+        found = [received_stamp(content, seen.reading, now), *told(findings, ruling, now)]
         trace = format_received(
             peer,
             acceptance.hostname,
@@ -128,9 +120,11 @@ class Reception:
             rcpt=envelope.rcpt_to[0].address if len(envelope.rcpt_to) == 1 else None,
             smtputf8=envelope.smtputf8,
         )
+        if findings is not None and not findings.waived:
+            trace = format_results(self._settings.authserv_id or acceptance.hostname, findings.results) + trace
         quarantine = isinstance(decision, Quarantine)
         return await acceptance.accept(
-            Letter(journey_id, envelope, content, reading, trace, stamps, found, now, quarantine)
+            Letter(journey_id, envelope, content, seen.reading, trace, stamps, found, now, quarantine)
         )
 
 
@@ -149,21 +143,21 @@ def size_reply(envelope: Envelope, limit: int) -> Reply | None:
     return None
 
 
-def fit_header(case: Case) -> Reply | None:
+def fit_header(case: Case, settings: ReceptionSettings) -> Reply | None:
     """One author, each field once, nothing that two programs could read in two ways."""
     if case.reading.flaw:
         return Reply(550, "5.6.0", case.reading.flaw)
     return None
 
 
-def few_hops(case: Case) -> Reply | None:
+def few_hops(case: Case, settings: ReceptionSettings) -> Reply | None:
     # RFC 5321 §6.3
-    if case.reading.hops > case.settings.max_received:
+    if case.reading.hops > settings.max_received:
         return Reply(554, "5.4.6", f"The message runs in a circle: it has {case.reading.hops} Received fields")
     return None
 
 
-def no_return(case: Case) -> Reply | None:
+def no_return(case: Case, settings: ReceptionSettings) -> Reply | None:
     """A message that was here for this very recipient, and went on from here, has come back."""
     if case.reading.delivered_to:
         for rcpt in case.envelope.rcpt_to:
@@ -173,9 +167,4 @@ def no_return(case: Case) -> Reply | None:
     return None
 
 
-STEPS: tuple[Callable[[Case], Reply | None], ...] = (fit_header, few_hops, no_return)
-
-
-def _decision_stamp(decision: Decision, at: Instant) -> Stamp:
-    action = "accept" if isinstance(decision, Accept) else "quarantine"
-    return Stamp(at, Step.DECISION, {"action": action, "rule": decision.rule, "reason": decision.reason})
+STEPS: tuple[Callable[[Case, ReceptionSettings], Reply | None], ...] = (fit_header, few_hops, no_return)

@@ -47,6 +47,8 @@ FAULTS_KEPT = 1_000
 _A, _AAAA, _MX, _TXT, _PTR, _TLSA = (
     int(dns.rdatatype.from_text(kind)) for kind in ("A", "AAAA", "MX", "TXT", "PTR", "TLSA")
 )
+# What is asked ahead of time.
+_EXPECTED = {"A": _A, "TXT": _TXT}
 
 
 class Cache:
@@ -138,6 +140,13 @@ class Resolver:
         `DnsFault`, and so is what failed for somebody else a moment ago."""
         return _Hurried(self, self._clock() + seconds)
 
+    def expect(self, kind: str, name: str) -> None:
+        """Asks now what somebody will want to know in a moment: `kind` TXT or A of a name, PTR of an address. Never
+        raises; ValueError only for PTR of what is no address."""
+        key = (_reverse(name), _PTR) if kind == "PTR" else (name.lower().rstrip("."), _EXPECTED[kind])
+        if self.warm(*key) is None and key not in self._asked and self._clock() >= self._faults.get(key, ("", 0.0))[1]:
+            self._begin(key)
+
     async def close(self) -> None:
         """Ends every question under way; whoever waits for one gets a `DnsFault`."""
         tasks = list(self._asked.values())
@@ -174,10 +183,9 @@ class Resolver:
 
     async def _wait(self, key: tuple[str, int]) -> Answer[Any]:
         """The answer from a server; asked by whoever comes first."""
-        task = self._asked.get(key)
-        if task is None:
-            task = self._asked[key] = asyncio.get_running_loop().create_task(self._find(*key))
-            task.add_done_callback(lambda done: self._done(key, done))
+        if key not in self._asked:
+            self._begin(key)
+        task = self._asked[key]
         try:
             # Whoever gives up waiting leaves the question to the others.
             return await asyncio.shield(task)
@@ -185,6 +193,11 @@ class Resolver:
             if task.cancelled():
                 raise DnsFault("the resolver was closed") from None
             raise
+
+    def _begin(self, key: tuple[str, int]) -> None:
+        """Puts a question on its way."""
+        task = self._asked[key] = asyncio.get_running_loop().create_task(self._find(*key))
+        task.add_done_callback(lambda done: self._done(key, done))
 
     def _done(self, key: tuple[str, int], task: "asyncio.Task[Answer[Any]]") -> None:
         del self._asked[key]

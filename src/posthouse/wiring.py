@@ -1,0 +1,90 @@
+"""What the rooms want to know, made from the settings: each function here is one sentence of docs/settings.md in code.
+
+`house` builds a server from these; nothing here opens anything.
+"""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address, ip_network
+
+from posthouse.checks.dnslists import named
+from posthouse.config import Config, Endpoint, is_network, read_credentials
+from posthouse.mail.address import parse_domain
+from posthouse.mail.delivery import Schedule
+from posthouse.route.authentication import Authentication, CheckSettings, Suspect
+from posthouse.route.exchanges import RoutingSettings, SmarthostLogin, StaticRoute, TlsRule
+from posthouse.route.exemption import Exemptions
+from posthouse.route.policy import Policy, Preset
+from posthouse.route.relay import RelaySettings
+from posthouse.serve.metrics import Metrics
+from posthouse.serve.resolver import Resolver
+
+
+def resolver(config: Config, metrics: Metrics) -> Resolver:
+    return Resolver(
+        [(server.host, server.port) for server in config.dns.servers],
+        timeout=config.dns.timeout.seconds,
+        trust_ad=config.dns.trust_ad,
+        counted=lambda kind, result: metrics.dns.labels(kind, result).inc(),
+    )
+
+
+def authentication(config: Config, dns: Resolver, suspect: Suspect | None = None) -> Authentication | None:
+    """The checks of mail from outside; None where they are switched off."""
+    checks = config.checks
+    if not checks.enabled:
+        return None
+    lists = tuple(named(zone, weight=weight) for zone, weight in checks.lists.items())
+    networks = tuple(ip_network(network) for network in checks.trusted_networks)
+    return Authentication(dns, CheckSettings(config.hostname, networks, lists), suspect)
+
+
+def policy(config: Config) -> Policy:
+    settings = config.policy
+    exemptions = Exemptions(
+        monitor=_domains(settings.monitor),
+        mailing_lists=_domains(settings.mailing_lists),
+        forwarders=_domains(each for each in settings.forwarders if not is_network(each)),
+        networks=tuple(ip_network(each) for each in settings.forwarders if is_network(each)),
+        sealers=_domains(settings.sealers),
+    )
+    return Policy(Preset(settings.preset), exemptions)
+
+
+def _domains(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(parse_domain(name) for name in names)
+
+
+def relay(config: Config) -> RelaySettings:
+    settings = config.queue
+    schedule = Schedule(tuple(settings.gaps), settings.delay_notice, settings.expire)
+    return RelaySettings(settings.concurrency, settings.per_destination, schedule)
+
+
+def routing(config: Config) -> RoutingSettings:
+    logins = read_credentials(config.relay.credentials_file) if config.relay.credentials_file else {}
+    own_ips = {place.host for places in config.listen.all().values() for place in places if _is_own(place)}
+    return RoutingSettings(
+        own_names=frozenset({config.hostname}),
+        own_ips=frozenset(own_ips),
+        routes={domain.lower(): _route(place, logins) for domain, place in config.relay.routes.items()},
+        allow_private=config.relay.private_networks,
+        port=config.relay.port,
+    )
+
+
+def _route(place: Endpoint, logins: Mapping[str, tuple[str, str]]) -> StaticRoute:
+    login = logins.get(place.host.lower())
+    return StaticRoute(
+        place.host,
+        place.port,
+        # A password goes nowhere but to a host that has proved its name.
+        TlsRule.REQUIRED if login else TlsRule.OPPORTUNISTIC,
+        # RFC 8314 §7.3
+        implicit_tls=place.port == 465,
+        login=SmarthostLogin(*login) if login else None,
+    )
+
+
+def _is_own(place: Endpoint) -> bool:
+    """An address that leads to this host alone; loopback leads to every one, in a laboratory too."""
+    return place.host != "*" and not ip_address(place.host).is_loopback
