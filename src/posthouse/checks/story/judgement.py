@@ -1,0 +1,91 @@
+"""One sentence about a message, for whoever reads no further.
+
+    judge(checked, known, findings)
+    "It is really from example.org, which signed it and lets 192.0.2.1 send for it."
+
+What was proven comes first, then what a reader should beware of. A domain is proven, never a person; and a proof says
+nothing about whether its owner means well.
+"""
+
+from collections.abc import Sequence
+
+from posthouse.checks.evidence import shown
+from posthouse.checks.finding import Finding, Severity
+from posthouse.checks.story.checked import Checked
+from posthouse.checks.story.circumstances import Circumstances
+from posthouse.checks.story.strands import Strand
+from posthouse.checks.story.wording import listed
+
+# Findings about the name of the author's domain; all others are about the message.
+_OF_THE_NAME = frozenset(("lookalike", "mixed-scripts", "homograph"))
+_WISHES = {"reject": "to reject", "quarantine": "to put aside"}
+_TEXT = 300
+
+
+def judge(checked: Checked, known: Circumstances, found: Sequence[Finding], pulled: Sequence[Strand]) -> str:
+    """`found` with the gravest first; `pulled` are the strands."""
+    sentence = _proven(checked, known, pulled)
+    grave = [finding for finding in found if finding.severity is Severity.HIGH]
+    grave = grave or [finding for finding in found if finding.severity is Severity.MEDIUM]
+    if grave:
+        subject = "its name" if grave[0].kind in _OF_THE_NAME else "it"
+        sentence += f"; beware, {subject} {shown_text(grave[0].text)}"
+    return f"{sentence}."
+
+
+def shown_text(text: str) -> str:
+    """A finding in a sentence: not endless."""
+    return text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}…"
+
+
+def _proven(checked: Checked, known: Circumstances, pulled: Sequence[Strand]) -> str:
+    if checked.author is None:
+        flaw = checked.flaw[:1].lower() + checked.flaw[1:]
+        return f"Nobody can tell who wrote it: {flaw or 'it names no author'}"
+    author = checked.author.domain
+    dmarc = checked.dmarc
+    holding = [strand for strand in pulled if strand.holds]
+    if dmarc is not None and dmarc.result == "pass":
+        return f"It is really from {author}{_proofs(holding, known, author)}"
+    if dmarc is not None and dmarc.result == "temperror":
+        return f"Nobody can tell for now whether it is from {author}: the DNS gave no answer"
+    if dmarc is not None and dmarc.result == "fail":
+        wish = _WISHES.get(dmarc.policy)
+        asks = f", and {dmarc.policy_domain} asks {wish} such mail" if wish else ""
+        return f"It says that it is from {author}, but nothing proves it{asks}{_excuse(checked, pulled)}"
+    if dmarc is not None and dmarc.result == "permerror":
+        return f"It says that it is from {author}, whose DMARC record cannot be used{_proofs(holding, known, author)}"
+    if holding:
+        return f"It seems to be from {author}{_proofs(holding, known, author)}; {author} has no DMARC policy"
+    if checked.spf is not None and checked.spf.result == "fail" and any(strand.aligned for strand in pulled[:1]):
+        return f"It is hardly from {author}, which does not let {known.ip} send for it{_excuse(checked, pulled)}"
+    return f"Nothing proves that it is from {author}, and nothing disproves it{_excuse(checked, pulled)}"
+
+
+def _proofs(holding: Sequence[Strand], known: Circumstances, author: str) -> str:
+    """", which signed it and lets 192.0.2.1 send for it"; others of its organization are named."""
+    said: dict[str, list[str]] = {}
+    for strand in holding:
+        what = "signed it" if strand.method == "dkim" else f"lets {known.ip} send for it"
+        told = said.setdefault(strand.domain, [])
+        if what not in told:
+            told.append(what)
+    own = said.pop(author, [])
+    clauses = [f"which {listed(own)}"] if own else []
+    clauses += [f"{shown(domain)} {listed(told)}" for domain, told in said.items()]
+    if not clauses:
+        return ""
+    return f", {listed(clauses)}" if own else f": {listed(clauses)}"
+
+
+def _excuse(checked: Checked, pulled: Sequence[Strand]) -> str:
+    """What may have broken the proof on the way, where somebody honest could have."""
+    arc = checked.arc
+    if arc is not None and arc.result == "pass":
+        oldest = arc.sets[0].results() if arc.sets else None
+        passed = oldest is not None and any(found.result == "pass" for found in oldest.of("dmarc"))
+        said = ", which noted that it was genuine when it came there" if passed else ""
+        return f"; {listed([shown(sealer) for sealer in reversed(arc.sealers)])} sealed it on the way{said}"
+    if any(strand.method == "dkim" and strand.aligned and strand.result == "fail" for strand in pulled):
+        return "; its own signature does not hold, as happens when mail is altered on the way"
+    return ""
