@@ -426,10 +426,14 @@ def test_what_the_message_needs_and_the_server_lacks_is_permanent(run: Run) -> N
             remote.capabilities.remove(lacking)
             handover = await one(remote, given)
             assert [(a.outcome, a.reply.enhanced) for a in handover.attempts] == [(Outcome.PERMANENT, code)]
+            assert handover.unfit
+            assert remote.commands == ["EHLO us.test", "QUIT"]
+            assert not (await one(Remote(), given)).unfit
         remote = Remote()
         remote.capabilities[-1] = "SIZE 10"
         handover = await one(remote)
         assert [(a.outcome, a.reply.enhanced) for a in handover.attempts] == [(Outcome.PERMANENT, "5.3.4")]
+        assert handover.unfit
 
     run(work())
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from posthouse.mail.address import Address
 from posthouse.mail.delivery import Attempt, Delivery, Outcome, Schedule, State
-from posthouse.mail.envelope import Notify, RcptTo
+from posthouse.mail.envelope import Body, Notify, RcptTo
 from posthouse.mail.instant import DAY, HOUR, MINUTE, SECOND
 from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.message import Message
@@ -20,12 +20,15 @@ from posthouse.route import settlement
 from posthouse.route.courier import RECIPIENTS, Handover, Parcel
 from posthouse.route.exchanges import Exchanges, Host, RoutingSettings, StaticRoute
 from posthouse.route.relay import Relay, RelaySettings
+from posthouse.serve.relay import CourierSettings, SmtpCourier
 from posthouse.store import queue
 from posthouse.store.database import Fault, StoreFault
 from posthouse.store.hints import QUEUE
 from posthouse.store.ids import from_text
+from posthouse.wire.smtp.client import ClientSettings
 from route.names import FakeDns
 from route.office import BEGIN, Office, in_office, steps
+from route.remote import Remote, listening
 
 ALICE = "alice@posthouse.test"
 LETTER = (
@@ -35,6 +38,8 @@ LETTER = (
 TAKEN = Reply(250, "2.0.0", "taken")
 LATER = Reply(451, "4.7.1", "greylisted")
 NEVER = Reply(550, "5.1.1", "no such user")
+GONE = Reply(521, "5.3.2", "this host takes no mail")
+UNFIT = Reply(554, "5.6.3", "the message needs 8BITMIME")
 
 
 class FakeCourier:
@@ -46,6 +51,7 @@ class FakeCourier:
         self.delay: Callable[[Host], Awaitable[None]] | None = None
         self.final = False
         self.dsn = True
+        self.unfit: set[str] = set()  # hosts that do not offer what the message needs
         self.room = 1000  # connections that a host takes up at once
         self.carried: list[tuple[str, list[str], bytes]] = []
         self.parcels: list[Parcel] = []
@@ -70,11 +76,13 @@ class FakeCourier:
         attempts = []
         reached = True
         for rcpt in rcpts:
-            reply = None if crowded else self.answer(host, rcpt)
+            reply = None if crowded else UNFIT if host.name in self.unfit else self.answer(host, rcpt)
             reached = reached and reply is not None
             reply = reply or Reply(451, "4.4.1", f"{host.name} cannot be reached")
             attempts.append(Attempt(self.clock(), settlement.outcome_of(reply.code), host.name, host.ips[0], "", reply))
-        return Handover(tuple(attempts), reached, self.final, self.dsn)
+        if all(attempt.reply is GONE for attempt in attempts):
+            reached = False
+        return Handover(tuple(attempts), reached, self.final, self.dsn, host.name in self.unfit)
 
 
 class Yard:
@@ -375,6 +383,105 @@ def test_after_a_lost_final_reply_no_other_host_is_tried_now(tmp_path: Path) -> 
             await yard.until_quiet()
         assert len(yard.courier.carried) == 1
         assert await yard.office.waiting_for() == ["carol@far.test"]
+
+    in_yard(tmp_path, work)
+
+
+def hosts_of(yard: Yard, *preferences: int) -> list[str]:
+    names = [f"mx{i}.far.test" for i in range(len(preferences))]
+    yard.dns.mx_records["far.test"] = list(zip(preferences, names, strict=True))
+    yard.dns.a_records.update({name: [f"127.0.0.{i + 1}"] for i, name in enumerate(names)})
+    return names
+
+
+@pytest.mark.parametrize("preferences", [(10, 10, 10, 10), (10, 10, 20, 30), (10, 20, 30, 40)])
+def test_a_host_that_does_not_offer_what_the_message_needs_leaves_it_to_the_next(
+    preferences: tuple[int, ...], tmp_path: Path
+) -> None:
+    """RFC 6152 §3 leaves no more than giving it back; but not before every host was seen."""
+
+    async def work(yard: Yard) -> None:
+        names = hosts_of(yard, *preferences)
+        yard.courier.unfit = set(names[:3])
+        async with yard.running():
+            reply = (await yard.office.submit(ALICE, ["carol@far.test", "dora@far.test"], LETTER))[-1]
+            await yard.until_quiet()
+        assert [host for host, *_ in yard.courier.carried] == names
+        assert await yard.office.queued() == []
+        assert await yard.office.mailbox(ALICE) == []
+        stamps = (await yard.office.journey(reply)).stamps
+        passed = [stamp.facts["host"] for stamp in stamps if stamp.step is Step.ATTEMPT]
+        assert passed == [name for name in names[:3] for _ in "ab"]
+
+    in_yard(tmp_path, work)
+
+
+def test_octets_above_127_go_round_a_host_without_8bitmime_to_its_neighbour(tmp_path: Path) -> None:
+    eight_bit = LETTER + "Grüße.\r\n".encode()
+
+    async def work(yard: Yard) -> None:
+        lacking, other = Remote(capabilities=["PIPELINING"]), Remote()
+        hosts_of(yard, 10, 10)
+        ours = SmtpCourier(CourierSettings(ClientSettings("us.test")), yard.office.clock)
+        async with listening(lacking, "127.0.0.1"):
+            other.port = lacking.port
+            async with listening(other, "127.0.0.2"):
+                routing = RoutingSettings(allow_private=True, port=lacking.port)
+                exchanges = Exchanges(yard.dns, routing, lambda records: None)
+                yard.relay = Relay(yard.office.acceptance, exchanges, ours, "mx/1", lambda: 0.0, yard.settings, yard)
+                async with yard.running():
+                    for octets in (eight_bit, LETTER):
+                        body = Body.SEVEN_BIT if octets.isascii() else Body.EIGHT_BIT_MIME
+                        await yard.office.submit(ALICE, ["carol@far.test"], octets, body=body)
+                        await yard.until_quiet()
+                await ours.close()
+        assert [mail.octets.endswith(eight_bit) for mail in other.mails] == [True]
+        # What needs nothing is the first one's.
+        assert [mail.octets.endswith(LETTER) for mail in lacking.mails] == [True]
+
+    in_yard(tmp_path, work)
+
+
+@pytest.mark.parametrize("words", [UNFIT, GONE])
+def test_what_no_host_can_take_comes_back_once(words: Reply, tmp_path: Path) -> None:
+    async def work(yard: Yard) -> None:
+        names = hosts_of(yard, 10, 10, 20)
+        if words is UNFIT:
+            yard.courier.unfit = set(names)
+        yard.courier.answer = lambda host, to: GONE
+        async with yard.running():
+            await yard.office.submit(ALICE, ["carol@far.test"], LETTER)
+            await yard.until_quiet()
+        assert [host for host, *_ in yard.courier.carried] == names
+        assert await yard.office.queued() == []
+        (notice,) = await yard.office.mailbox(ALICE)
+        assert f"Status: {words.enhanced}".encode() in notice.octets
+
+    in_yard(tmp_path, work)
+
+
+@pytest.mark.parametrize("words", [UNFIT, GONE])
+@pytest.mark.parametrize("hope", ["unreachable", "remembered", "later"])
+def test_mail_waits_while_a_host_is_left_that_may_take_it(hope: str, words: Reply, tmp_path: Path) -> None:
+    async def work(yard: Yard) -> None:
+        hopeful, other = hosts_of(yard, 10, 20)
+        if words is UNFIT:
+            yard.courier.unfit = {other}
+        yard.courier.answer = lambda host, to: GONE if host.name == other else LATER if hope == "later" else None
+        async with yard.running():
+            for _ in range(2 if hope == "remembered" else 1):
+                await yard.office.submit(ALICE, ["carol@far.test"], LETTER)
+                await yard.until_quiet()
+            assert [host for host, *_ in yard.courier.carried][-1] == other
+            entries = await yard.office.queued()
+            assert all(entry.deliveries[0].failures == 1 for entry in entries)
+            last = [attempt for entry in entries for attempt in entry.last_attempts.values()]
+            assert {attempt.host for attempt in last} == {hopeful}
+            yard.relay._passage._down.clear()
+            yard.courier.answer = lambda host, to: TAKEN
+            await yard.after(5 * 60 * SECOND)
+        assert await yard.office.queued() == []
+        assert await yard.office.mailbox(ALICE) == []
 
     in_yard(tmp_path, work)
 

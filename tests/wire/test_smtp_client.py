@@ -205,6 +205,7 @@ def test_what_the_server_cannot_take_is_not_sent(ehlo: bytes, message: Envelope,
     [settled] = drain(engine)
     assert isinstance(settled, Settled)
     assert {(reply.code, reply.enhanced) for reply in settled.replies} == {(code, enhanced)}
+    assert settled.unasked
     engine.transact(envelope(), 5)
     assert engine.take().startswith(b"MAIL ")
 

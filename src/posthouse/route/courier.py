@@ -28,12 +28,14 @@ class Handover:
 
     `reached` False: it never took the conversation up, so another host may be tried for all. `final` True: the
     message may have been taken although no reply came, so no other host may be tried now. `dsn`: it keeps RFC 3461.
+    `unfit`: it does not offer what the message needs (8BITMIME, SMTPUTF8, its SIZE), and was sent nothing of it.
     """
 
     attempts: tuple[Attempt, ...]
     reached: bool
     final: bool = False
     dsn: bool = False
+    unfit: bool = False
 
 
 class Courier(Protocol):

@@ -5,10 +5,13 @@
 A host that could not be reached is passed over for a minute, so that a dead one costs one message its time-out and not
 each of a thousand. That is memory of this process and only a hint; the schedule of tries is in the store. A host that
 others talk to at this moment and that does not answer is not dead but crowded: `Tried.crowded` says so.
+
+A host that does not offer what the message needs (8BITMIME, SMTPUTF8, its SIZE), or takes none at all (RFC 7504), has
+said nothing about this message: it is given up for that only when no host is left that may take it, now or later.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from posthouse.mail.delivery import Attempt, Delivery, Outcome
@@ -63,12 +66,17 @@ class Passage:
         tried = Tried()
         facts: dict[str, Fact] = {"domain": domain, "hosts": [host.name for host in route.hosts], "how": route.how}
         tried.stamps.append(Stamp(self._clock(), Step.ROUTE, facts))
-        hosts = self._reachable(route.hosts)
+        hosts, passed_over = self._reachable(route.hosts)
         if not hosts:
-            self._not_again(route.hosts[0], deliveries, tried)
+            self._not_again(_hopeful(passed_over) or passed_over[0], range(len(deliveries)), tried)
             return tried
         content = await self._blobs.load(message.blob_id)
-        await self._hand_over(hosts, Parcel(message.envelope, message.prefix, content), deliveries, tried)
+        parcel = Parcel(message.envelope, message.prefix, content)
+        unasked = await self._hand_over(hosts, parcel, deliveries, tried)
+        hopeful = _hopeful(passed_over)
+        if unasked and hopeful is not None:
+            tried.stamps += [_stamp(deliveries[index], tried.attempts[index]) for index in unasked]
+            self._not_again(hopeful, unasked, tried)
         return tried
 
     def same(self, deliveries: Sequence[Delivery], reply: Reply) -> Tried:
@@ -78,34 +86,46 @@ class Passage:
 
     async def _hand_over(
         self, hosts: Sequence[Host], parcel: Parcel, deliveries: Sequence[Delivery], tried: Tried
-    ) -> None:
+    ) -> list[int]:
+        """Goes from host to host. Gives those who are to fail although no host was asked about them."""
         left = list(range(len(deliveries)))
         sessions = 0
         crowded = False
+        asked = False
         for host in hosts:
             handover = await self._courier.deliver(host, parcel, [deliveries[i].rcpt for i in left])
+            asks = handover.reached and not handover.unfit
+            asked = asked or asks
             for index, attempt in zip(left, handover.attempts, strict=True):
-                if index in tried.attempts:
-                    tried.stamps.append(_stamp(deliveries[index], tried.attempts[index]))
+                last = tried.attempts.get(index)
+                if last is not None:
+                    if not asks and attempt.outcome is Outcome.PERMANENT and last.outcome is Outcome.TRANSIENT:
+                        # Who said "later", or could not be reached, may take it yet.
+                        last, attempt = attempt, last
+                    tried.stamps.append(_stamp(deliveries[index], last))
                 tried.attempts[index] = attempt
                 if attempt.outcome is Outcome.DELIVERED and not handover.dsn:
                     tried.unaware.add(index)
             crowded = self._remember(host, handover) or crowded
             if handover.final:
-                return
-            if handover.reached:
+                return []
+            if asks:
                 sessions += 1
                 left = [i for i in left if tried.attempts[i].outcome is Outcome.TRANSIENT]
             if not left or sessions >= _SESSIONS:
-                return
+                return []
         tried.crowded = crowded and not sessions
+        return [] if asked else [i for i in left if tried.attempts[i].outcome is Outcome.PERMANENT]
 
-    def _reachable(self, hosts: Sequence[Host]) -> list[Host]:
+    def _reachable(self, hosts: Sequence[Host]) -> tuple[Sequence[Host], list[Attempt]]:
+        """Those to be asked, and of those passed over what they said last."""
         if not self._down:
-            return list(hosts)
+            return hosts, []
         now = asyncio.get_running_loop().time()
         self._down = {key: value for key, value in self._down.items() if value[0] > now}
-        return [host for host in hosts if (host.name, host.port) not in self._down]
+        keys = [(host.name, host.port) for host in hosts]
+        passed_over = [self._down[key][1] for key in keys if key in self._down]
+        return [host for host, key in zip(hosts, keys, strict=True) if key not in self._down], passed_over
 
     def _remember(self, host: Host, handover: Handover) -> bool:
         """Notes how it went; True where the host is alive and yet did not take this conversation up."""
@@ -120,12 +140,16 @@ class Passage:
         self._down[key] = (now + _REMEMBERED, handover.attempts[0])
         return False
 
-    def _not_again(self, host: Host, deliveries: Sequence[Delivery], tried: Tried) -> None:
-        """The last host's refusal once more, without having asked."""
-        last = self._down[(host.name, host.port)][1]
+    def _not_again(self, last: Attempt, indexes: Iterable[int], tried: Tried) -> None:
+        """A host's last answer once more, without having asked."""
         words = f"{last.reply.text} (a moment ago, not tried again yet)"
         again = replace(last, at=self._clock(), reply=replace(last.reply, text=words, heard=False))
-        tried.attempts.update(dict.fromkeys(range(len(deliveries)), again))
+        tried.attempts.update(dict.fromkeys(indexes, again))
+
+
+def _hopeful(passed_over: Sequence[Attempt]) -> Attempt | None:
+    """What the first host said that is not given up for ever."""
+    return next((attempt for attempt in passed_over if attempt.outcome is Outcome.TRANSIENT), None)
 
 
 def _stamp(delivery: Delivery, attempt: Attempt) -> Stamp:

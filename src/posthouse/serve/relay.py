@@ -105,7 +105,7 @@ class SmtpCourier:
         dsn = "DSN" in session.connection.engine.capabilities
         attempts = self._attempts(host, session, settled)
         self._put_aside(host, session)
-        return Handover(attempts, True, settled.in_doubt, dsn)
+        return Handover(attempts, True, settled.in_doubt, dsn, settled.unasked)
 
     async def close(self) -> None:
         """Takes leave on every connection that is put aside."""

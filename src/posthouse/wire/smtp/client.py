@@ -178,7 +178,7 @@ class ClientEngine:
         transaction = Transaction(envelope, size, self.capabilities, logged_in=self._logged_in)
         objection = transaction.objection()
         if objection is not None:
-            self._events.append(Settled(transaction.settle(objection)))
+            self._events.append(Settled(transaction.settle(objection), unasked=True))
             return
         if self._transaction is not None or self._awaited or not envelope.rcpt_to:
             raise ProtocolError("a transaction out of turn")

@@ -141,11 +141,13 @@ class Settled:
     said last about the message, or ours where the server could not be asked or was lost.
 
     `in_doubt`: the whole message went out, but the final reply never came. It may have been taken or not; trying
-    again may deliver it twice (RFC 5321 §6.1).
+    again may deliver it twice (RFC 5321 §6.1). `unasked`: the server does not offer what the message needs, so nothing
+    was sent; another server may.
     """
 
     replies: tuple[Reply, ...]
     in_doubt: bool = False
+    unasked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
