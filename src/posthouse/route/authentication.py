@@ -13,7 +13,7 @@ its temperror.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -35,6 +35,7 @@ from posthouse.mail.author import author
 from posthouse.mail.dns import Dns
 from posthouse.mail.verdict import Verdict
 from posthouse.route.case import Case
+from posthouse.route.opinion import Opinions
 
 # RFC 7208 §4.6.4; what is fair for SPF is fair for the others.
 CHECK_SECONDS: Final = 20.0
@@ -46,8 +47,6 @@ _IPS_KEPT: Final = 4096
 _find_names = re.compile(rb"(?:\A|;)[ \t\r\n]*([ds])[ \t]*=[ \t]*([A-Za-z0-9._-]{1,200})").findall
 
 Network = IPv4Network | IPv6Network
-# Account id → what makes the message suspicious to that account alone.
-Suspicions = Mapping[int, tuple[Verdict, ...]]
 
 
 class Resolver(Protocol):
@@ -76,7 +75,7 @@ class Findings:
     """What the checks found. None where a check was not asked; `waived` says why none was.
 
     `author` is the one of the From field. `verdicts` are those of all checks that were asked, in the order in which a
-    reader asks; `suspicions` hold for single accounts only.
+    reader asks; `opinions` hold for single accounts only.
     """
 
     ip: str
@@ -88,7 +87,7 @@ class Findings:
     signatures: tuple[Signature, ...] = ()
     arc: Arc | None = None
     dmarc: Dmarc | None = None
-    suspicions: Suspicions = field(default_factory=dict)
+    opinions: Opinions = field(default_factory=dict)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -121,7 +120,7 @@ class Findings:
 
 
 # What an account makes of a message, once it is known who sent it.
-Suspect = Callable[[Case, Findings], Awaitable[Suspicions]]
+Suspect = Callable[[Case, Findings], Awaitable[Opinions]]
 
 
 class Authentication:
@@ -143,9 +142,9 @@ class Authentication:
             return Findings(ip, wrote, waived=f"{ip} is in the trusted network {network}")
         findings = await self._ask(case, wrote)
         if self._suspect is not None:
-            suspicions = await self._suspect(case, findings)
-            if suspicions:
-                findings = replace(findings, suspicions=suspicions)
+            opinions = await self._suspect(case, findings)
+            if opinions:
+                findings = replace(findings, opinions=opinions)
         return findings
 
     async def _ask(self, case: Case, wrote: Address) -> Findings:

@@ -123,8 +123,11 @@ class Reception:
         if findings is not None and not findings.waived:
             trace = format_results(self._settings.authserv_id or acceptance.hostname, findings.results) + trace
         quarantine = isinstance(decision, Quarantine)
+        opinions = findings.opinions if findings is not None else {}
         return await acceptance.accept(
-            Letter(journey_id, envelope, content, seen.reading, trace, stamps, found, now, quarantine)
+            Letter(
+                journey_id, envelope, content, seen.reading, trace, stamps, found, now, quarantine, opinions=opinions
+            )
         )
 
 

@@ -9,7 +9,7 @@ CREATE TABLE learners (
     good BIGINT NOT NULL
 );
 
--- `written` and `heard` count occasions: letters within an hour of each other are one.
+-- `written` counts letters to somebody, `heard` the hours in which some came from him.
 CREATE TABLE correspondents (
     account_id BIGINT NOT NULL,
     domain TEXT NOT NULL,
@@ -44,7 +44,7 @@ CREATE TABLE junk_origins (
 ); -- sqlite: ) WITHOUT ROWID;
 
 -- What an account said of a message (`wanted`), and what of it stands in the counts (`learnt`): 0 nothing, 1 junk,
--- 2 good. `target` and `position` tell how far the tokens are that are being counted now.
+-- 2 good. `waiting` is 1 where there is something to do; `target` and `position` tell how far that is.
 CREATE TABLE junk_lessons (
     account_id BIGINT NOT NULL,
     message_key BIGINT NOT NULL,
@@ -52,10 +52,11 @@ CREATE TABLE junk_lessons (
     learnt SMALLINT NOT NULL,
     target SMALLINT NOT NULL,
     position BIGINT NOT NULL,
+    waiting SMALLINT NOT NULL,
     PRIMARY KEY (account_id, message_key)
 ); -- sqlite: ) WITHOUT ROWID;
 
-CREATE INDEX junk_lessons_waiting ON junk_lessons (account_id, message_key) WHERE wanted <> learnt;
+CREATE INDEX junk_lessons_waiting ON junk_lessons (account_id, message_key) WHERE waiting = 1;
 
 -- Logos of domains, as they were last fetched and checked; `indicator` is the sanitised drawing, empty but for a pass.
 CREATE TABLE bimi_marks (
