@@ -52,15 +52,15 @@ CREATE INDEX reports_sent_by_domain ON reports_sent (domain, kind, sent_id);
 CREATE TABLE report_arrivals (
     journey_id BIGINT NOT NULL PRIMARY KEY, -- sqlite: journey_id INTEGER PRIMARY KEY,
     blob_id BIGINT NOT NULL,
-    reporter TEXT NOT NULL,
     proven SMALLINT NOT NULL,
-    addressed TEXT NOT NULL,
     tries BIGINT NOT NULL,
-    lease_until BIGINT NOT NULL,
-    owner TEXT NOT NULL
+    due BIGINT NOT NULL,
+    reporter TEXT NOT NULL,
+    addressed TEXT NOT NULL
 );
 
--- … and what they told.
+-- … and what they told. `passed` are messages that passed DMARC, or connections with TLS as it was asked for; `octets`
+-- is what the lines take, `left_out` the messages of lines that were too many.
 CREATE TABLE received_reports (
     report_key BIGINT NOT NULL PRIMARY KEY, -- sqlite: report_key INTEGER PRIMARY KEY,
     journey_id BIGINT NOT NULL,
@@ -70,7 +70,9 @@ CREATE TABLE received_reports (
     period_end BIGINT NOT NULL,
     proven SMALLINT NOT NULL,
     messages BIGINT NOT NULL,
-    lines BIGINT NOT NULL,
+    passed BIGINT NOT NULL,
+    left_out BIGINT NOT NULL,
+    octets BIGINT NOT NULL,
     reporter TEXT NOT NULL,
     organization TEXT NOT NULL,
     report_id TEXT NOT NULL,
@@ -84,19 +86,20 @@ CREATE TABLE received_lines (
     report_key BIGINT NOT NULL,
     line BIGINT NOT NULL,
     messages BIGINT NOT NULL,
-    passed_dkim SMALLINT NOT NULL,
-    passed_spf SMALLINT NOT NULL,
+    aligned_dkim SMALLINT NOT NULL,
+    aligned_spf SMALLINT NOT NULL,
     disposition TEXT NOT NULL,
     source_ip TEXT NOT NULL,
     header_from TEXT NOT NULL,
-    envelope_from TEXT NOT NULL,
-    facts TEXT NOT NULL,
+    dkim TEXT NOT NULL,
+    spf TEXT NOT NULL,
+    reasons TEXT NOT NULL,
     PRIMARY KEY (report_key, line)
 ); -- sqlite: ) WITHOUT ROWID;
 
--- Names of the addresses in them, as the DNS had them when somebody looked.
+-- Names of the addresses in them, as the DNS had them when somebody looked; "" for none.
 CREATE TABLE source_names (
     ip TEXT NOT NULL PRIMARY KEY,
-    name TEXT NOT NULL,
-    asked BIGINT NOT NULL
+    asked BIGINT NOT NULL,
+    name TEXT NOT NULL
 ); -- sqlite: ) WITHOUT ROWID;
