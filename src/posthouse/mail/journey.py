@@ -25,13 +25,15 @@ class Step(StrEnum):
     ENVELOPE = "envelope"            # mail_from, size, body, smtputf8, envid
     RECIPIENT = "recipient"          # address, reply, via (alias chain)
     RECEIVED = "received"            # digest, size, message_id, header_from, subject
-    VERDICT = "verdict"              # method, result, identity, reason; account, clues (words) of a junk filter
-    DECISION = "decision"            # action, rule, reason; account where it holds for one recipient only
+    VERDICT = "verdict"              # method, result, identity, reason, evidence; account, clues of a junk filter
+    DECISION = "decision"            # action, rule, reason, score, lines, overrides; account where for one alone
     WARNING = "warning"              # account, warning (what its reader should beware of)
     ADDED = "added"                  # field (a header field put in front or taken out on submission)
+    REMOVED = "removed"              # field (a forged header field that came in and was taken out), value, digest
     DELIVERED = "delivered"          # account, mailbox, uid, address
     QUEUED = "queued"                # delivery, address, domain
     ACCEPTED = "accepted"            # reply
+    REFUSED = "refused"              # reply, 4xx or 5xx
     ROUTE = "route"                  # domain, hosts, how
     ATTEMPT = "attempt"              # delivery, address, host, ip, tls, reply, outcome, seconds
     RETRY = "retry"                  # delivery, address, at
@@ -47,6 +49,7 @@ class Step(StrEnum):
     SEALED = "sealed"                # domain, selector, chain (ARC)
     UNSIGNED = "unsigned"            # domain, reason
     REWRITTEN = "rewritten"          # mail_from, original (SRS)
+    REPORT = "report"                # kind, domain, outcome (a DMARC or TLS report that came in was read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,11 @@ _SENTENCES: dict[Step, str] = {
     Step.DECISION: "decided to {action} by the rule {rule}: {reason}",
     Step.WARNING: "warned the reader {account}: the message {warning}",
     Step.ADDED: "{field}",
+    Step.REMOVED: "took out a forged {field}: {value}",
     Step.DELIVERED: "put into {mailbox} of {account} as UID {uid}",
     Step.QUEUED: "queued for <{address}> by way of {domain}",
     Step.ACCEPTED: "answered {reply}",
+    Step.REFUSED: "answered {reply}",
     Step.ROUTE: "{domain} is served by {hosts} ({how})",
     Step.ATTEMPT: "tried {host} [{ip}] for <{address}>: {reply}",
     Step.RETRY: "will try again for <{address}> at {at}",
@@ -97,6 +102,7 @@ _SENTENCES: dict[Step, str] = {
     Step.SEALED: "sealed as {domain} with the key {selector}; the chain of earlier seals: {chain}",
     Step.UNSIGNED: "not signed as {domain}: {reason}",
     Step.REWRITTEN: "goes on from <{mail_from}> in place of <{original}>, so that SPF holds and notices find back",
+    Step.REPORT: "read as a report: {outcome}",
 }
 
 
