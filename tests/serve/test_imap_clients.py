@@ -343,10 +343,11 @@ def test_a_client_that_leaves_in_the_middle_of_anything_leaves_nothing_behind(tm
                 client.transport.held = b"FETCH" in words
                 client.send(words)
                 await asyncio.sleep(0.005)
+                task = client.conversation._task
+                assert task is not None
                 await client.leave()
                 await asyncio.sleep(0.005)
-                assert client.conversation._task is not None
-                assert client.conversation._task.done()
+                assert task.done()
             assert house.post.hints._subscribers == {}
             assert house.post.scans._value == 2
             assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []

@@ -176,6 +176,8 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
             self._timer.cancel()
         if self._task is not None and self.may_leave():
             self._task.cancel()
+            # Its end is an exception that leads back to us: held here, all we had would wait for the collector.
+            self._task = None
         self._wake()
         self.resume_writing()
         self.visit.over()

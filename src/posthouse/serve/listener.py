@@ -128,6 +128,8 @@ class Visit:
 
     def over(self) -> None:
         """The connection is gone; to be called from `connection_lost`. Once is enough."""
+        # They hold each other, and all that TLS had for them: some 30 KB that would wait for the collector.
+        self.conversation = self.transport = None
         if self._listener is not None:
             self.logged_in()
             listener, self._listener = self._listener, None

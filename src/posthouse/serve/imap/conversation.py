@@ -1,5 +1,6 @@
 """The connection of an IMAP session: events of the engine become commands, answers become tagged responses."""
 
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -62,7 +63,8 @@ class Conversation(Dialogue[Event]):
         self._post = post
         self._imap = ServerEngine(Settings(starttls=True, append_limit=post.append_limit))
         super().__init__(visit, self._imap, post.keyring, post.log)
-        self._session = Session(post, self._imap, self)
+        # It does not hold us in turn: what an ended connection had is free at once, without the collector.
+        self._session = Session(post, self._imap, weakref.proxy(self))
 
     @property
     def peer(self) -> Peer:
