@@ -8,16 +8,16 @@ not exist are passed over.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from posthouse.mail.flags import Flag
 from posthouse.mail.instant import Instant
-from posthouse.store import ledger
+from posthouse.store import junk, ledger, placements
 from posthouse.store.database import Row, SerializationFault, Transaction
 from posthouse.store.ledger import Kind, Uids
-from posthouse.store.placements import EVERY, Changed, Moved, copy, expunge, move, nonexistent, store_flags
+from posthouse.store.placements import EVERY, Changed, Moved, expunge, nonexistent, store_flags
 
 __all__ = [
     "EVERY", "Added", "Changed", "Changes", "Moved", "NewMessage", "Snapshot", "Uids",
@@ -256,6 +256,21 @@ def _selects(columns: tuple[str, ...]) -> tuple[str, str]:
     if "b" in tables:
         select += _WITH_BLOBS
     return select + _WITHIN, select + _AMONG
+
+
+def copy(tx: Transaction, account_id: int, mailbox_id: int, uids: Uids, target_id: int) -> Moved:
+    """As `placements.copy`. Into Junk and out of it, that teaches the account's junk filter."""
+    return _taught(tx, account_id, mailbox_id, target_id, placements.copy(tx, account_id, mailbox_id, uids, target_id))
+
+
+def move(tx: Transaction, account_id: int, mailbox_id: int, uids: Uids, target_id: int) -> Moved:
+    """As `placements.move`. Into Junk and out of it, that teaches the account's junk filter."""
+    return _taught(tx, account_id, mailbox_id, target_id, placements.move(tx, account_id, mailbox_id, uids, target_id))
+
+
+def _taught(tx: Transaction, account_id: int, mailbox_id: int, target_id: int, moved: Moved) -> Moved:
+    taught = junk.moved(tx, account_id, mailbox_id, target_id, moved.keys)
+    return replace(moved, taught=True) if taught else moved
 
 
 def _first(row: Row) -> int:

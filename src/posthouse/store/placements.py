@@ -26,11 +26,16 @@ class Changed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A copy or move: `source` UIDs became `target` UIDs in order (COPYUID), in a mailbox with `uidvalidity`."""
+    """A copy or move: `source` UIDs became `target` UIDs in order (COPYUID), in a mailbox with `uidvalidity`.
+
+    `keys` are those of the messages; `taught`: it is a lesson for the account's junk filter, which may be hinted at.
+    """
 
     uidvalidity: int
     source: tuple[int, ...]
     target: tuple[int, ...]
+    keys: tuple[int, ...]
+    taught: bool = False
 
 
 _HERE = "account_id = $1 AND mailbox_id = $2"
@@ -187,7 +192,7 @@ def _lay(tx: Transaction, account_id: int, mailbox_id: int, rows: list[Row], mod
             for uid, (_, key, flags, size, received_at) in zip(uids, rows, strict=True)
         ],
     )
-    return Moved(uidvalidity, tuple([row[0] for row in rows]), tuple(uids))
+    return Moved(uidvalidity, tuple([row[0] for row in rows]), tuple(uids), tuple([row[1] for row in rows]))
 
 
 def _count(

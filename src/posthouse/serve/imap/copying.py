@@ -4,6 +4,7 @@ from posthouse.serve.imap.selected import Selected, Slices
 from posthouse.serve.imap.session import Answer, Session
 from posthouse.store import mailboxes, messages
 from posthouse.store.database import Transaction
+from posthouse.store.junk import LESSONS
 from posthouse.store.messages import Moved
 from posthouse.wire.imap import commands
 from posthouse.wire.imap.faults import Refusal
@@ -54,7 +55,10 @@ async def _transfer(
             raise Refusal("Some of these messages were removed meanwhile", "EXPUNGEISSUED")
         return moved
 
-    return await session.change(unit)
+    moved = await session.change(unit)
+    if moved is not None and moved.taught:
+        session.post.hints.publish(LESSONS)
+    return moved
 
 
 def _copyuid(moved: Moved) -> str:

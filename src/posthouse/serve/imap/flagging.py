@@ -5,7 +5,7 @@ from functools import partial
 from posthouse.mail.flags import Flag
 from posthouse.serve.imap.selected import Selected, Slices
 from posthouse.serve.imap.session import Answer, Session
-from posthouse.store import keywords, messages
+from posthouse.store import junk, keywords, messages
 from posthouse.store.database import Row, Transaction
 from posthouse.store.messages import Changed, Uids
 from posthouse.wire.imap import commands
@@ -14,6 +14,8 @@ from posthouse.wire.imap.faults import Refusal
 
 # Messages changed by one transaction: others' mail goes on in between.
 BATCH = 20_000
+
+_VERDICTS = {"$junk": junk.Kind.JUNK, "$notjunk": junk.Kind.GOOD}
 
 
 async def store(session: Session, command: commands.Store) -> Answer:
@@ -41,6 +43,8 @@ async def _store_batch(session: Session, view: Selected, batch: Slices, command:
         return changed, rows, keywords.names(tx, account_id)
 
     changed, rows, names = await session.change(unit)
+    if changed and _meant(command) is not None:
+        session.post.hints.publish(junk.LESSONS)
     view.own.update({change.modseq for change in changed})
     if not command.silent:
         if view.name_keywords(names):
@@ -57,13 +61,29 @@ def _store(
     if command.keywords:
         find = keywords.bits if command.change is Change.REMOVE else keywords.claim
         bits |= find(tx, account_id, command.keywords)
-    match command.change:
+    changed = messages.store_flags(tx, account_id, mailbox_id, uids, **_operation(command.change, bits))
+    meant = _meant(command)
+    if meant is not None and changed:
+        junk.marked(tx, account_id, mailbox_id, [change.uid for change in changed], meant)
+    return changed
+
+
+def _operation(change: Change, bits: int) -> dict[str, int]:
+    match change:
         case Change.ADD:
-            return messages.store_flags(tx, account_id, mailbox_id, uids, add=bits)
+            return {"add": bits}
         case Change.REMOVE:
-            return messages.store_flags(tx, account_id, mailbox_id, uids, remove=bits)
+            return {"remove": bits}
         case Change.REPLACE:
-            return messages.store_flags(tx, account_id, mailbox_id, uids, replace=bits)
+            return {"replace": bits}
+
+
+def _meant(command: commands.Store) -> junk.Kind | None:
+    """What the reader says of the messages, if he gives them one of the registered keywords for it."""
+    if command.change is Change.REMOVE:
+        return None
+    meant = {_VERDICTS[keyword.lower()] for keyword in command.keywords if keyword.lower() in _VERDICTS}
+    return meant.pop() if len(meant) == 1 else None
 
 
 async def expunge(session: Session, command: commands.Expunge) -> Answer:
