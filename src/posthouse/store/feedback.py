@@ -167,6 +167,11 @@ def arrive(tx: Transaction, arrival: Arrival, dated: Instant | None, digest: byt
     )
 
 
+def waits(tx: Transaction, now: Instant) -> bool:
+    """Whether `claim` would have something."""
+    return tx.one("SELECT 1 FROM report_arrivals WHERE due <= $1 LIMIT 1", now) is not None
+
+
 def claim(tx: Transaction, now: Instant, lease: int) -> Arrival | None:
     """The mail that waits longest, for the caller alone during `lease` (µs); None where none waits."""
     rows = tx.all(_CLAIM, now, now + lease)
