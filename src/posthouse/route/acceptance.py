@@ -6,32 +6,47 @@
 The unit asks the directory again where each recipient leads, so that what was promised at RCPT and what is stored
 cannot drift apart; where the two differ (an account was removed, a mailbox filled up meanwhile) nothing is stored and
 the client is told to come again. One account gets one copy, by however many of its addresses it was reached, and all
-of them are recorded in Delivered-To. A forward to another site keeps the envelope's MAIL FROM as it came.
+of them are recorded in Delivered-To. How a message goes on to another site is told in `route.forwarding`.
 
-Notifications (`route.bounce`) go the same way, inside the transaction of whatever they tell: `report`.
+Notifications (`route.bounce`) go the same way, inside the transaction of whatever they tell: `report`. What is signed
+or sealed takes a thread, which no transaction can wait for: a unit that finds out that it needs such a thing is taken
+back, and run again when it is ready (`write`). For all other mail that costs nothing.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from hashlib import sha256
 from typing import TypeVar
 
 from posthouse.mail.address import Address
-from posthouse.mail.compose import ComposeError
 from posthouse.mail.delivery import Delivery, State
-from posthouse.mail.envelope import Body, Envelope, RcptTo
+from posthouse.mail.envelope import Envelope, RcptTo
 from posthouse.mail.headers import Octets
 from posthouse.mail.instant import Clock, Instant
 from posthouse.mail.journey import Fact, Stamp, Step
 from posthouse.mail.reply import Reply
-from posthouse.route.bounce import QUOTE_OCTETS, Action, Notice, Original, wanted, without_success, write_report
+from posthouse.route.bounce import Action, Notice, Original, wanted, without_success
 from posthouse.route.filing import Reading, delivery_prefix, file_as, read
+from posthouse.route.forwarding import Onward, Refused, home, resolve, send_on
+from posthouse.route.letter import Letter as Letter
+from posthouse.route.letter import (
+    Notification,
+    Ready,
+    Receipt,
+    Unit,
+    Unplaceable,
+    Unready,
+    onward_envelope,
+    opening,
+    referring,
+)  # fmt: skip
+from posthouse.route.letter import received_stamp as received_stamp
+from posthouse.route.notification import notify, original_of, sign_notification
 from posthouse.route.observer import Observer, Unobserved
-from posthouse.route.opinion import NO_OPINION, Opinions
-from posthouse.route.signing import Provenance
-from posthouse.store import directory, journeys, mailboxes, messages, queue
+from posthouse.route.opinion import NO_OPINION
+from posthouse.route.signing import Signed, Signer
+from posthouse.store import directory, journeys, mailboxes, messages, queue, signing
 from posthouse.store.blobs import Blobs, Content, put
 from posthouse.store.database import Database, StoreFault, Transaction
 from posthouse.store.directory import Full, Local, NotOurs, Resolution
@@ -51,59 +66,19 @@ T = TypeVar("T")
 TAKEN = Reply(250, "2.1.5", "Recipient taken")
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A message ready to be accepted. `envelope` has its recipients.
-
-    `trace` is put in front for everybody: Received, and fields that submission adds. `session` and `found` are the
-    stamps from before and after the envelope. `quarantine` files into Junk. `relays`: recipients elsewhere are taken.
-    `also` are further units of work for the same transaction: what is counted or remembered of the message, if it is
-    accepted and only then; each is rerunnable, quick, and raises nothing. `provenance` is what reception found out
-    about it, for whoever it is sent on to. `opinions` hold for single accounts: Junk for one, not for another.
-    """
-
-    journey_id: int
-    envelope: Envelope
-    content: Content
-    reading: Reading
-    trace: bytes
-    session: Sequence[Stamp]
-    found: Sequence[Stamp]
-    now: Instant
-    quarantine: bool = False
-    relays: bool = False
-    also: tuple[Callable[[Transaction], None], ...] = ()
-    provenance: Provenance | None = None
-    opinions: Opinions = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a transaction is to have stored: the reply to give, topics to hint at once it is durable, the journey."""
-
-    reply: Reply
-    topics: tuple[str, ...]
-    stamps: tuple[Stamp, ...]
-
-
-class Unplaceable(Exception):
-    """A recipient cannot be served (any more); nothing of the message is stored."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(str(reply))
-        self.reply = reply
-
-
 @dataclass(slots=True)
 class _Ways:
-    """Where a message goes: accounts with the addresses that led there, addresses elsewhere, and what to report."""
+    """Where a message goes: accounts with the addresses that led there, addresses elsewhere, and what to report.
 
-    accounts: dict[int, tuple[Address, list[Address]]]
-    remote: dict[Address, RcptTo]
-    forwarded_for: set[Address]
-    direct: bool
-    stamps: list[Stamp]
-    notices: list[Notice]
+    `sent_on` are the addresses of ours that led elsewhere, in their order.
+    """
+
+    accounts: dict[int, tuple[Address, list[Address]]] = field(default_factory=dict)
+    remote: dict[Address, RcptTo] = field(default_factory=dict)
+    sent_on: dict[Address, None] = field(default_factory=dict)
+    direct: bool = False
+    stamps: list[Stamp] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
 
 
 class Acceptance:
@@ -126,6 +101,7 @@ class Acceptance:
         self.clock = clock
         self.hostname = hostname
         self._observer = observer or Unobserved()
+        self.signer = Signer(self._observer)
         self._readers = asyncio.Semaphore(READERS)
 
     async def read(self, content: Content, now: Instant, added: bytes = b"") -> Reading:
@@ -142,8 +118,8 @@ class Acceptance:
     async def accept(self, letter: Letter) -> Reply:
         """Stores the letter and says so; 4xx where that is not certain. The content is discarded if it is refused."""
         try:
-            receipt = await self.db.write(
-                lambda tx: self.enter(tx, letter),
+            receipt = await self.write(
+                partial(self.enter, letter=letter),
                 octets=letter.content.size,
                 quick=len(letter.envelope.rcpt_to) <= QUICK_RECIPIENTS,
             )
@@ -160,6 +136,37 @@ class Acceptance:
         self._observer.happened("accepted", to_text(letter.journey_id), receipt.stamps)
         return receipt.reply
 
+    async def write(self, unit: Unit[T], *, octets: int = 0, quick: bool = False) -> T:
+        """As `Database.write`, for a unit that calls `enter` or `report` and hands on what is ready."""
+        ready = Ready()
+        while True:
+            try:
+                return await self.db.write(partial(unit, ready=ready), octets=octets, quick=quick)
+            except Unready as missing:
+                ready = await missing.make(ready)
+
+    async def send(
+        self, envelope: Envelope, octets: bytes, *, also: tuple[Callable[[Transaction], None], ...] = ()
+    ) -> Reply:
+        """Takes a message that this server wrote itself, as `accept` does, signed for the domain of its author."""
+        now = self.clock()
+        try:
+            content = await self.blobs.content(octets)
+            reading = await self.read(content, now)
+            signed = await self.sign(content, reading.header_from, now)
+        except StoreFault as fault:
+            return store_reply(fault)
+        found = (received_stamp(content, reading, now), *signed.stamps)
+        letter = Letter(self.ids.next(now), envelope, content, reading, signed.fields, (), found, now, relays=True)
+        return await self.accept(replace(letter, also=also))
+
+    async def sign(self, content: Content, author: Address | None, now: Instant, prefix: bytes = b"") -> Signed:
+        """The signatures of the author's domain, if it has keys here; `prefix` will stand in front. `StoreFault`."""
+        if author is None:
+            return Signed()
+        keys = await self.db.read(lambda tx: signing.active(tx, author.domain), quick=True)
+        return await self.signer.sign(content, keys, now, prefix=prefix)
+
     async def refuse(self, content: Content, reply: Reply) -> Reply:
         """Throws the content away and gives the reply back."""
         await self.blobs.discard(content)
@@ -170,26 +177,30 @@ class Acceptance:
         for topic in topics:
             self.hints.publish(topic)
 
-    def enter(self, tx: Transaction, letter: Letter) -> Receipt:
-        """The unit of work. Raises `Unplaceable`; may be run again."""
+    def enter(self, tx: Transaction, letter: Letter, ready: Ready) -> Receipt:
+        """The unit of work. Raises `Unplaceable` and `Unready`; may be run again."""
         now = letter.now
         envelope = letter.envelope
         ways = self._distribute(tx, letter)
-        letter = _referring(letter, put(tx, letter.content, letter.reading.message.sent_at))
-        stamps = [*_opening(letter), *ways.stamps, *letter.found]
+        onward = None
+        if ways.remote:
+            alias = next(iter(ways.sent_on), None)
+            onward = send_on(tx, letter, alias, ready, signer=self.signer, hostname=self.hostname)
+        letter = referring(letter, put(tx, letter.content, letter.reading.message.sent_at))
+        stamps = [*opening(letter), *ways.stamps, *letter.found]
         topics = []
         # Law: accounts in one order, whoever writes, so that two transactions never wait for each other.
         for account_id in sorted(ways.accounts):
             stamps += self._place(tx, letter, account_id, *ways.accounts[account_id])
             topics.append(account_topic(account_id))
-        if ways.remote:
-            stamps += self._enqueue(tx, letter, ways)
+        if onward is not None:
+            stamps += self._enqueue(tx, letter, ways, onward)
             topics.append(QUEUE)
         queue_id = to_text(letter.journey_id)
         reply = Reply(250, "2.0.0", f"Accepted, queue id {queue_id}")
         stamps.append(Stamp(now, Step.ACCEPTED, {"reply": str(reply)}))
         if ways.notices and envelope.mail_from is not None:
-            told, woken = self.report(tx, self._original(letter), ways.notices, now)
+            told, woken = self.report(tx, original_of(letter), ways.notices, now, ready)
             stamps += told
             topics += woken
         for unit in letter.also:
@@ -198,46 +209,39 @@ class Acceptance:
         return Receipt(reply, tuple(topics), tuple(stamps))
 
     def report(
-        self, tx: Transaction, original: Original, notices: Sequence[Notice], now: Instant
+        self, tx: Transaction, original: Original, notices: Sequence[Notice], now: Instant, ready: Ready
     ) -> tuple[list[Stamp], list[str]]:
         """Sends one notification about `notices`, in this transaction; gives stamps for the original's journey, and
-        topics to hint at. Without anybody to tell (null sender, author unknown here) that is what the stamp says."""
+        topics to hint at. Without anybody to tell (null sender, author unknown here) that is what the stamp says.
+        Raises `Unready` where it is to be signed first."""
         mail_from = original.envelope.mail_from
         about = [str(notice.rcpt.address) for notice in notices]
         if mail_from is None:
             # RFC 3461 §5.2, RFC 5321 §6.1: never a notification about one.
             reason = "nobody is to be told about a message from the null sender"
             return [Stamp(now, Step.DROPPED, {"reason": reason, "about": about})], []
-        report_id = self.ids.next(now)
-        write = partial(
-            write_report, mail_from=mail_from, notices=notices, hostname=self.hostname, now=now,
-            report_id=to_text(report_id),
-        )  # fmt: skip
+        mail_from = home(tx, mail_from, now)
+        notification = ready.notification
+        if notification is None or notification.notices != tuple(notices):
+            letter = notify(original, mail_from, notices, now, ids=self.ids, hostname=self.hostname)
+            keys = signing.active(tx, self.hostname)
+            if keys and notification is None:
+                raise Unready(partial(sign_notification, Notification(tuple(notices), letter), self.signer, keys))
+        else:
+            letter = notification.letter
         try:
-            report = write(original)
-        except ComposeError:
-            # Something in the message cannot be quoted. What has to be told is told without it.
-            report = write(replace(original, quote=b"", subject="", message_id=""))
-        content = Content(
-            self.ids.next(now), sha256(report.octets).digest(), len(report.octets), report.octets, None
-        )
-        reading = read(report.octets, content, now)
-        made = Stamp(now, Step.RECEIVED, {**_received_facts(content, reading), "about": original.queue_id})
-        letter = Letter(
-            report_id, report.envelope, content, reading, b"", (), (made,), now, relays=True
-        )
-        try:
-            receipt = self.enter(tx, letter)
+            receipt = self.enter(tx, letter, ready)
         except Unplaceable as refusal:
             return [Stamp(now, Step.DROPPED, {"reason": f"<{mail_from}> cannot be told: {refusal}"})], []
-        facts: dict[str, Fact] = {"to": str(mail_from), "about": about, "notice": to_text(report_id)}
+        facts: dict[str, Fact] = {"to": str(mail_from), "about": about, "notice": to_text(letter.journey_id)}
         return [Stamp(now, Step.BOUNCED, facts)], list(receipt.topics)
 
     def _distribute(self, tx: Transaction, letter: Letter) -> _Ways:
-        ways = _Ways({}, {}, set(), False, [], [])
+        ways = _Ways()
+        mail_from, size = letter.envelope.mail_from, letter.content.size
         for rcpt in letter.envelope.rcpt_to:
-            resolution = directory.resolve(tx, rcpt.address, size=letter.content.size, hostname=self.hostname)
-            if isinstance(resolution, Full) and letter.envelope.mail_from is None and letter.relays:
+            resolution = resolve(tx, rcpt.address, mail_from, letter.now, size=size, hostname=self.hostname)
+            if isinstance(resolution, Full) and mail_from is None and letter.relays:
                 resolution = _although_full(tx, resolution)
             facts: dict[str, Fact] = {"address": str(rcpt.address), "reply": str(TAKEN)}
             if isinstance(resolution, Local):
@@ -275,20 +279,20 @@ class Acceptance:
         )
         return [*opinion.stamps(account, letter.now), delivered]
 
-    def _enqueue(self, tx: Transaction, letter: Letter, ways: _Ways) -> list[Stamp]:
+    def _enqueue(self, tx: Transaction, letter: Letter, ways: _Ways, onward: Onward) -> list[Stamp]:
         now = letter.now
-        prefix = letter.trace
-        if len(ways.forwarded_for) == 1 and not ways.direct:
+        prefix = onward.fields + letter.trace
+        if len(ways.sent_on) == 1 and not ways.direct:
             # Seen again in what comes in for this very address, the field tells of a circle at its first turn. All
             # deliveries of a message share a prefix, so one that also goes elsewhere does without: its other
             # recipients may not know of this one. The bound on Received fields ends such a circle later.
-            prefix = f"Delivered-To: {next(iter(ways.forwarded_for))}\r\n".encode() + prefix
+            prefix = f"Delivered-To: {next(iter(ways.sent_on))}\r\n".encode() + prefix
         message = queue.QueuedMessage(
             letter.journey_id,
             letter.content.blob_id,
             prefix,
             len(prefix) + letter.content.size,
-            _onward(letter),
+            replace(onward_envelope(letter), mail_from=onward.mail_from),
             now,
         )
         deliveries = [
@@ -297,7 +301,8 @@ class Acceptance:
         ]
         queue.enqueue(tx, message, deliveries)
         return [
-            Stamp(
+            *onward.stamps,
+            *(Stamp(
                 now,
                 Step.QUEUED,
                 {
@@ -306,26 +311,13 @@ class Acceptance:
                     "domain": delivery.domain,
                 },
             )
-            for delivery in deliveries
+            for delivery in deliveries),
         ]
 
-    def _original(self, letter: Letter) -> Original:
-        size = len(letter.trace) + letter.content.size
-        with letter.content.open() as octets:
-            quote = letter.trace + octets[:QUOTE_OCTETS]
-        message = letter.reading.message
-        return Original(
-            letter.envelope, to_text(letter.journey_id), message.message_id, message.subject, letter.now, quote, size
-        )
-
-
-def received_stamp(content: Content, reading: Reading, now: Instant) -> Stamp:
-    """The stamp that every message gets when it has come in whole."""
-    return Stamp(now, Step.RECEIVED, _received_facts(content, reading))
-
-
-def refusal(address: Address, resolution: Resolution) -> Reply:
+def refusal(address: Address, resolution: Resolution | Refused) -> Reply:
     """The reply to RCPT for an address that is not served."""
+    if isinstance(resolution, Refused):
+        return resolution.reply
     if isinstance(resolution, Full):
         return Reply(452, "4.2.2", f"The mailbox of <{address}> is full")
     if isinstance(resolution, NotOurs):
@@ -333,7 +325,7 @@ def refusal(address: Address, resolution: Resolution) -> Reply:
     return Reply(550, "5.1.1", f"There is no <{address}> here")
 
 
-def refusal_at_the_end(address: Address, resolution: Resolution) -> Reply:
+def refusal_at_the_end(address: Address, resolution: Resolution | Refused) -> Reply:
     """The reply to the end of data, where a recipient that was taken is not served any more: always 4xx, so that
     the client asks again for each and is told about this one alone."""
     said = refusal(address, resolution)
@@ -359,22 +351,13 @@ def _expand(ways: _Ways, rcpt: RcptTo, resolution: Local, now: Instant) -> None:
     for address in resolution.remote:
         onward = RcptTo(address, rcpt.orcpt, rcpt.notify if alone else without_success(rcpt))
         ways.remote.setdefault(address, onward)
-        ways.forwarded_for.add(rcpt.address)
+        ways.sent_on[rcpt.address] = None
     if alone and resolution.remote:
         return
     action = Action.DELIVERED if alone else Action.EXPANDED
     if wanted(rcpt, action):
         words = "Put into the mailbox" if alone else "Sent to all members of the group"
         ways.notices.append(Notice(rcpt, action, Reply(250, "2.1.5", words), now))
-
-
-def _onward(letter: Letter) -> Envelope:
-    """The envelope without recipients, asking no more of the next hop than the message needs."""
-    envelope = letter.envelope
-    octets = letter.content.octets
-    body = Body.SEVEN_BIT if octets is not None and octets.isascii() else envelope.body
-    # An address outside ASCII asks for SMTPUTF8 by itself, for those recipients alone whom it concerns.
-    return replace(envelope, rcpt_to=(), body=body, smtputf8=envelope.smtputf8 and letter.reading.international)
 
 
 def _although_full(tx: Transaction, resolution: Full) -> Resolution:
@@ -388,50 +371,3 @@ def _although_full(tx: Transaction, resolution: Full) -> Resolution:
 def _open(content: Content, view: Callable[[Octets], T]) -> T:
     with content.open() as octets:
         return view(octets)
-
-
-def _envelope_stamp(letter: Letter) -> Stamp:
-    envelope = letter.envelope
-    facts: dict[str, Fact] = {
-        "mail_from": str(envelope.mail_from or ""),
-        "size": letter.content.size,
-        "body": envelope.body.value,
-    }
-    if envelope.smtputf8:
-        facts["smtputf8"] = True
-    if envelope.envid is not None:
-        facts["envid"] = envelope.envid
-    return Stamp(letter.now, Step.ENVELOPE, facts)
-
-
-def _referring(letter: Letter, blob_id: int) -> Letter:
-    """The letter, referring to the body that is there already where the same octets came in before."""
-    if blob_id == letter.content.blob_id:
-        return letter
-    reading = letter.reading
-    return replace(
-        letter,
-        content=replace(letter.content, blob_id=blob_id),
-        reading=replace(reading, message=reading.message._replace(blob_id=blob_id)),
-    )
-
-
-def _opening(letter: Letter) -> list[Stamp]:
-    """The session and the envelope, which was announced before the recipients that the door refused."""
-    stamps = [*letter.session, _envelope_stamp(letter)]
-    if letter.session and letter.session[-1].step is Step.RECIPIENT:
-        refused = [stamp for stamp in letter.session if stamp.step is Step.RECIPIENT]
-        announced = replace(stamps.pop(), at=refused[0].at)
-        stamps[len(letter.session) - len(refused) :] = [announced, *refused]
-    return stamps
-
-
-def _received_facts(content: Content, reading: Reading) -> dict[str, Fact]:
-    message = reading.message
-    return {
-        "digest": content.digest.hex(),
-        "size": content.size,
-        "message_id": message.message_id,
-        "header_from": str(reading.header_from or ""),
-        "subject": message.subject,
-    }

@@ -10,6 +10,7 @@ now the result is kept and offered again, for as long as the lease may hold: for
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from posthouse.mail.delivery import Attempt, Delivery, Outcome, Schedule, State
 from posthouse.mail.headers import scan_header
@@ -17,6 +18,7 @@ from posthouse.mail.instant import Instant, rfc3339
 from posthouse.mail.journey import Fact, Stamp, Step
 from posthouse.route.acceptance import QUICK_RECIPIENTS, Acceptance
 from posthouse.route.bounce import QUOTE_OCTETS, Action, Notice, Original, wanted
+from posthouse.route.letter import Ready
 from posthouse.route.observer import Observer
 from posthouse.store import journeys, queue
 from posthouse.store.database import StoreFault, Transaction
@@ -78,8 +80,9 @@ class Settlement:
             if wait:
                 await asyncio.sleep(wait)
             try:
-                stamps, topics = await self._acceptance.db.write(
-                    lambda tx: self._enter(tx, result, outcomes, original), quick=len(outcomes) <= QUICK_RECIPIENTS
+                stamps, topics = await self._acceptance.write(
+                    partial(self._enter, result=result, outcomes=outcomes, original=original),
+                    quick=len(outcomes) <= QUICK_RECIPIENTS,
                 )
             except StoreFault as fault:
                 self._observer.failed("storing the result of a try", fault)
@@ -127,7 +130,7 @@ class Settlement:
         return outcome
 
     def _enter(
-        self, tx: Transaction, result: Result, outcomes: Sequence[_Outcome], original: Original | None
+        self, tx: Transaction, result: Result, outcomes: Sequence[_Outcome], original: Original | None, ready: Ready
     ) -> tuple[list[Stamp], list[str]]:
         """The unit of work; may be run again."""
         stamps: list[Stamp] = []
@@ -155,7 +158,7 @@ class Settlement:
         stamps = [*result.stamps, *stamps]
         topics: list[str] = []
         if notices and original is not None:
-            told, topics = self._acceptance.report(tx, original, notices, notices[0].at)
+            told, topics = self._acceptance.report(tx, original, notices, notices[0].at, ready)
             stamps += told
         journeys.append(tx, result.message.journey_id, stamps)
         return stamps, topics

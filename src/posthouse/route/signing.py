@@ -39,17 +39,17 @@ _UNSEALED = Arc("none", (), (), None, Verdict("arc", "none", "", "No earlier hop
 class Provenance:
     """What reception found out about a message, as far as it matters where the message goes on.
 
-    `results` as in Authentication-Results. `chain` is None where nobody has sealed it before. `authentic`: the author
-    is who From says, by DMARC or because the message comes from a relay of ours. `policy` is what the author's domain
-    asks to be done with mail that fails DMARC; `survives`: the message passes DMARC by a signature, so that it still
-    does when another server sends it.
+    `results` as in Authentication-Results, found by `authserv_id`. `chain` is None where nobody has sealed it before.
+    `dmarc` is the result, "pass" also for what a relay of ours brings. `survives`: a signature is what made it pass, so
+    that it still will at the next server. `requested` is what the author's domain asks to be done with mail that fails.
     """
 
+    authserv_id: str
     results: tuple[Result, ...]
     chain: Arc | None = None
-    authentic: bool = False
+    dmarc: str = "none"
     survives: bool = False
-    policy: str = "none"
+    requested: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,9 @@ class Signed:
 
 
 class Signer:
-    """Shared by all that leaves. `hostname` is our own name, in which results are sealed."""
+    """Shared by all that leaves. The observer hears of keys that cannot be used."""
 
-    def __init__(self, hostname: str, observer: Observer) -> None:
-        self._hostname = hostname
+    def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._turns = asyncio.Semaphore(SIGNERS)
 
@@ -95,7 +94,7 @@ class Signer:
 
         def work(octets: Octets, loaded: Sequence[SigningKey]) -> bytes:
             # RFC 8617 §4.1.1: internationalised results only where the message is so as well; ours are in ASCII.
-            recorded = format_payload(self._hostname, provenance.results)
+            recorded = format_payload(provenance.authserv_id, provenance.results)
             return seal(octets, loaded[0], chain, recorded, now, prefix=prefix)
 
         if not keys:

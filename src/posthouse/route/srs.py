@@ -22,7 +22,7 @@ import re
 from base64 import b32encode
 from dataclasses import dataclass
 
-from posthouse.mail.address import ADDRESS_OCTETS, LOCAL_PART_OCTETS, Address, AddressError
+from posthouse.mail.address import ADDRESS_OCTETS, LOCAL_PART_OCTETS, Address
 from posthouse.mail.instant import DAY, Instant
 from posthouse.store.ids import from_text, to_text
 
@@ -35,7 +35,8 @@ _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _PERIOD = 1024
 
 _QUEUED = "q"
-_match_rewritten = re.compile(r"(SRS[01])([=+-])(.*)", re.IGNORECASE | re.DOTALL).fullmatch
+# Others separate the tag in three ways.
+_match_rewritten = re.compile(r"(SRS[01])([=+-].*)", re.IGNORECASE | re.DOTALL).fullmatch
 _is_plain = re.compile(r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]+)*").fullmatch
 
 
@@ -51,8 +52,8 @@ class Queued:
 
 
 def is_rewritten(address: Address) -> bool:
-    """Whether the local part has the form of a rewritten one, of ours or of others."""
-    return address.local_part[:4].lower() in ("srs0", "srs1") and address.local_part[4:5] in ("=", "+", "-")
+    """Whether the local part has the form that is written here."""
+    return address.local_part[:5].lower() in ("srs0=", "srs1=")
 
 
 def derive_key(secret: bytes) -> bytes:
@@ -72,14 +73,14 @@ def rewrite(mail_from: Address, domain: str, journey_id: int, key: bytes, now: I
 def reverse(address: Address, key: bytes, now: Instant) -> Address | Queued:
     """What the rewritten address stands for. Raises SrsFault for a forged one, and for one that is too old."""
     match = _match_rewritten(address.local_part)
-    if match is None or match[2] != "=":
+    if match is None:
         raise SrsFault("This is no address that was made here")
-    tag, _, rest = match.groups()
-    said, _, text = rest.partition("=")
+    tag, rest = match[1].upper(), match[2]
+    said, _, text = rest[1:].partition("=")
     if not hmac.compare_digest(said.lower().encode(), _hash(tag, text, key).encode()):
         raise SrsFault("This is no address that was made here")
     try:
-        if tag.upper() == "SRS1":
+        if tag == "SRS1":
             # What came back this far goes to the first forwarder, who knows the age of what is his.
             host, _, further = text.partition("=")
             return Address.parse(f"SRS0{further}@{host}")
@@ -88,9 +89,9 @@ def reverse(address: Address, key: bytes, now: Instant) -> Address | Queued:
         if (now // DAY - _number(day) + 1) % _PERIOD > DAYS + 1:
             raise SrsFault("This address was made too long ago")
         return Queued(from_text(local_part)) if domain.lower() == _QUEUED else Address.parse(f"{local_part}@{domain}")
-    except (AddressError, ValueError) as error:
-        if isinstance(error, SrsFault):
-            raise
+    except SrsFault:
+        raise
+    except ValueError:
         raise SrsFault("This is no address that was made here") from None
 
 
@@ -99,9 +100,10 @@ def _shorten(mail_from: Address, key: bytes, now: Instant) -> str | None:
     local_part, domain = mail_from.local_part, mail_from.domain
     if domain.startswith("["):
         return None
-    if not is_rewritten(mail_from):
+    match = _match_rewritten(local_part)
+    if match is None:
         return _signed("SRS0", f"{_day(now)}={domain}={local_part}", key)
-    tag, rest = local_part[:4].upper(), local_part[4:]
+    tag, rest = match[1].upper(), match[2]
     if tag == "SRS0":
         return _signed("SRS1", f"{domain}={rest}", key)
     # The one before us drops out: what comes back need not pass by there.
@@ -115,7 +117,7 @@ def _signed(tag: str, text: str, key: bytes) -> str:
 
 
 def _hash(tag: str, text: str, key: bytes) -> str:
-    digest = hmac.digest(key, f"{tag}={text}".lower().encode("utf-8", "surrogatepass"), "sha256")
+    digest = hmac.digest(key, f"{tag}={text}".lower().encode(), "sha256")
     return b32encode(digest)[:_HASH].decode("ascii").lower()
 
 

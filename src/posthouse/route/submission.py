@@ -6,6 +6,8 @@
 
 What is added stands in front of the content, like Received, and is the same for every reader; taking Bcc out makes a
 new content before anything is stored. The client's own name and address are left out of Received unless configured.
+In the end the message is signed with the keys of the From domain (`route.signing`), for readers here as for those
+elsewhere.
 
 The null reverse-path is for notifications that machines read (RFC 5321 §4.5.5). A mail program sends one kind of
 those, the receipt that a message was displayed (RFC 8098 §2.1), and this alone is taken.
@@ -25,11 +27,13 @@ from posthouse.mail.message import Message
 from posthouse.mail.peer import Peer
 from posthouse.mail.received import format_received
 from posthouse.mail.reply import Reply
-from posthouse.route.acceptance import TAKEN, Acceptance, Letter, received_stamp, refusal, store_reply
+from posthouse.route.acceptance import TAKEN, Acceptance, refusal, store_reply
+from posthouse.route.forwarding import resolve
+from posthouse.route.letter import Letter, received_stamp
 from posthouse.route.reception import MAIL_TAKEN, size_reply
 from posthouse.store.blobs import Content
 from posthouse.store.database import StoreFault
-from posthouse.store.directory import Local, NotOurs, Owned, owned, resolve
+from posthouse.store.directory import Local, NotOurs, Owned, owned
 from posthouse.store.ids import to_text
 
 _LOGIN_FIRST = Reply(530, "5.7.0", "Please log in first")
@@ -85,10 +89,12 @@ class Submission:
     async def rcpt(self, peer: Peer, envelope: Envelope, rcpt: RcptTo) -> Reply:
         if peer.account_id is None:
             return _LOGIN_FIRST
+        acceptance = self._acceptance
+        now, size = acceptance.clock(), envelope.size or 0
         try:
-            resolution = await self._acceptance.db.read(
+            resolution = await acceptance.db.read(
                 lambda tx: resolve(
-                    tx, rcpt.address, size=envelope.size or 0, hostname=self._acceptance.hostname
+                    tx, rcpt.address, envelope.mail_from, now, size=size, hostname=acceptance.hostname
                 ),
                 quick=True,
             )
@@ -130,10 +136,17 @@ class Submission:
             smtputf8=envelope.smtputf8,
             show_client=self._settings.show_client,
         )
-        found = [Stamp(now, Step.ADDED, {"field": change}) for change in draft.changes]
-        found.insert(0, received_stamp(content, reading, now))
+        try:
+            # As it leaves: with what was added, without what was taken out.
+            signed = await acceptance.sign(content, reading.header_from, now, added)
+        except StoreFault as fault:
+            return await acceptance.refuse(content, store_reply(fault))
+        found = [received_stamp(content, reading, now)]
+        found += [Stamp(now, Step.ADDED, {"field": change}) for change in draft.changes]
+        found += signed.stamps
+        front = signed.fields + trace + added
         return await acceptance.accept(
-            Letter(journey_id, envelope, content, reading, trace + added, stamps, found, now, relays=True)
+            Letter(journey_id, envelope, content, reading, front, stamps, found, now, relays=True)
         )
 
     async def _owned(self, account_id: int) -> Owned:
