@@ -334,6 +334,16 @@ def test_children_share_the_work_and_the_dead_are_replaced(tmp_path: Path) -> No
         assert not any(lives(pid) for pid in second)
 
 
+def test_children_share_the_memory_of_what_was_loaded_before_them(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, "[run]\nprocesses = 2\n") as server:
+        server.saw("serving", processes=2)
+        for pid in server.children():
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines[1:]}
+            assert kilobytes["Shared_Dirty"] > kilobytes["Private_Dirty"]
+        assert server.stop() == 0
+
+
 def test_children_do_not_outlive_their_parent(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, "[run]\nprocesses = 2\n") as server:
         server.saw("serving", processes=2)

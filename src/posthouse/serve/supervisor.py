@@ -245,13 +245,21 @@ class _Voice:
 def run_process(plan: Plan, server: Server, log: Logger, voice: _Voice, lifeline: int | None = None) -> int:
     """One process's loop from start to stop. `lifeline`: a descriptor that ends when the parent does."""
     if plan.loop == "uvloop":
+    with asyncio.Runner(loop_factory=_loop_factory(plan)) as runner:
+        return runner.run(_serve(plan, server, log, voice, lifeline))
+
+
+def _loop_factory(plan: Plan) -> Callable[[], asyncio.AbstractEventLoop]:
         import uvloop
 
-        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    else:
-        factory = asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_serve(plan, server, log, voice, lifeline))
+        return uvloop.new_event_loop
+    return asyncio.new_event_loop
+
+
+def _settle() -> None:
+    """What is there now stays: the collector need not walk it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _serve(plan: Plan, server: Server, log: Logger, voice: _Voice, lifeline: int | None) -> int:
@@ -354,6 +362,9 @@ class _Parent:
     def run(self) -> int:
         watched = {*_SIGNALS, signal.SIGCHLD}
         signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+        # The program is in memory once for all children: each page that a collector marks would be a copy of its own.
+        _loop_factory(self._plan)
+        _settle()
         try:
             while True:
                 self._start_due()
