@@ -244,12 +244,12 @@ class _Voice:
 
 def run_process(plan: Plan, server: Server, log: Logger, voice: _Voice, lifeline: int | None = None) -> int:
     """One process's loop from start to stop. `lifeline`: a descriptor that ends when the parent does."""
-    if plan.loop == "uvloop":
     with asyncio.Runner(loop_factory=_loop_factory(plan)) as runner:
         return runner.run(_serve(plan, server, log, voice, lifeline))
 
 
 def _loop_factory(plan: Plan) -> Callable[[], asyncio.AbstractEventLoop]:
+    if plan.loop == "uvloop":
         import uvloop
 
         return uvloop.new_event_loop
@@ -272,9 +272,7 @@ async def _serve(plan: Plan, server: Server, log: Logger, voice: _Voice, lifelin
         loop.add_reader(lifeline, _orphaned, loop, lifeline, orders)
     await server.start()
     sys.setswitchinterval(SWITCH_SECONDS)
-    # What is there now stays: the collector need not walk it again and again.
-    gc.collect()
-    gc.freeze()
+    _settle()
     voice.ready()
     beating = loop.create_task(_beat(voice))
     try:
@@ -361,10 +359,10 @@ class _Parent:
 
     def run(self) -> int:
         watched = {*_SIGNALS, signal.SIGCHLD}
-        signal.pthread_sigmask(signal.SIG_BLOCK, watched)
         # The program is in memory once for all children: each page that a collector marks would be a copy of its own.
         _loop_factory(self._plan)
         _settle()
+        signal.pthread_sigmask(signal.SIG_BLOCK, watched)
         try:
             while True:
                 self._start_due()
