@@ -223,6 +223,9 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     preset: Annotated[
         Literal["cautious", "balanced", "strict"], Meta(description="which column of the table of rules counts")
     ] = "balanced"
+    greylisting: Annotated[
+        bool, Meta(description="ask strangers whom nobody vouches for to come again, except with preset cautious")
+    ] = True
     monitor: Annotated[
         tuple[str, ...], Meta(description="author's domains whose DMARC policy is watched and not kept")
     ] = ()

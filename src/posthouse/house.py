@@ -202,8 +202,8 @@ class House:
         self.reception = Reception(
             acceptance,
             ReceptionSettings(size_limit=size, authserv_id=config.checks.authserv_id),
-            wiring.authentication(config, self.dns),
-            wiring.policy(config),
+            wiring.inspection(config, self.dns, self.database),
+            recorder,
         )
         self.submission = Submission(
             acceptance, SubmissionSettings(size_limit=size, show_client=config.submission.show_client)

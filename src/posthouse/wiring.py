@@ -10,13 +10,16 @@ from posthouse.checks.dnslists import named
 from posthouse.config import Config, Endpoint, is_network, read_credentials
 from posthouse.mail.address import parse_domain
 from posthouse.mail.delivery import Schedule
-from posthouse.route.authentication import Authentication, CheckSettings, Suspect
+from posthouse.route.authentication import Authentication, CheckSettings, OurDomains
 from posthouse.route.exchanges import RoutingSettings, SmarthostLogin, StaticRoute, TlsRule
 from posthouse.route.exemption import Exemptions
-from posthouse.route.policy import Policy, Preset
+from posthouse.route.greylisting import Greylisting
+from posthouse.route.policy import GREYLISTS, Policy, Preset
+from posthouse.route.reception import Inspection
 from posthouse.route.relay import RelaySettings
 from posthouse.serve.metrics import Metrics
 from posthouse.serve.resolver import Resolver
+from posthouse.store.database import Database
 
 
 def resolver(config: Config, metrics: Metrics) -> Resolver:
@@ -28,14 +31,19 @@ def resolver(config: Config, metrics: Metrics) -> Resolver:
     )
 
 
-def authentication(config: Config, dns: Resolver, suspect: Suspect | None = None) -> Authentication | None:
-    """The checks of mail from outside; None where they are switched off."""
-    checks = config.checks
+def inspection(config: Config, dns: Resolver, db: Database) -> Inspection:
+    """Who is asked about mail from outside; nobody who sent it where that is switched off."""
+    checks, settings = config.checks, config.policy
     if not checks.enabled:
-        return None
+        return Inspection()
     lists = tuple(named(zone, weight=weight) for zone, weight in checks.lists.items())
     networks = tuple(ip_network(network) for network in checks.trusted_networks)
-    return Authentication(dns, CheckSettings(config.hostname, networks, lists), suspect)
+    greylists = settings.greylisting and Preset(settings.preset) in GREYLISTS
+    return Inspection(
+        Authentication(dns, CheckSettings(config.hostname, networks, lists), OurDomains(db)),
+        policy(config),
+        Greylisting(db) if greylists else None,
+    )
 
 
 def policy(config: Config) -> Policy:

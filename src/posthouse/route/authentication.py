@@ -13,8 +13,8 @@ its temperror.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final, Protocol
@@ -33,15 +33,19 @@ from posthouse.mail.address import Address
 from posthouse.mail.authentication_results import Result
 from posthouse.mail.author import author
 from posthouse.mail.dns import Dns
+from posthouse.mail.instant import SECOND, Instant
 from posthouse.mail.verdict import Verdict
 from posthouse.route.case import Case
-from posthouse.route.opinion import Opinions
+from posthouse.store.database import Database, StoreFault
+from posthouse.store.directory import is_local
 
 # RFC 7208 §4.6.4; what is fair for SPF is fair for the others.
 CHECK_SECONDS: Final = 20.0
 # A list that does not answer must not hold up everybody's mail.
 LIST_SECONDS: Final = 5.0
 _IPS_KEPT: Final = 4096
+_DOMAINS_KEPT: Final = 4096
+_DOMAINS_KEPT_FOR: Final = 10 * SECOND
 
 # Where the key of a signature stands: guessed at, to have the question on its way; the check itself reads with care.
 _find_names = re.compile(rb"(?:\A|;)[ \t\r\n]*([ds])[ \t]*=[ \t]*([A-Za-z0-9._-]{1,200})").findall
@@ -74,20 +78,19 @@ class CheckSettings:
 class Findings:
     """What the checks found. None where a check was not asked; `waived` says why none was.
 
-    `author` is the one of the From field. `verdicts` are those of all checks that were asked, in the order in which a
-    reader asks; `opinions` hold for single accounts only.
+    `author` is the one of the From field; `ours` tells that its domain is served here.
     """
 
     ip: str
     author: Address
     waived: str = ""
+    ours: bool = False
     iprev: Iprev | None = None
     dnsbl: Dnsbl | None = None
     spf: Spf | None = None
     signatures: tuple[Signature, ...] = ()
     arc: Arc | None = None
     dmarc: Dmarc | None = None
-    opinions: Opinions = field(default_factory=dict)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -119,17 +122,35 @@ class Findings:
         )
 
 
-# What an account makes of a message, once it is known who sent it.
-Suspect = Callable[[Case, Findings], Awaitable[Opinions]]
+class OurDomains:
+    """Which domains are served here; what was asked is remembered for a moment."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: dict[str, tuple[bool, Instant]] = {}
+
+    async def have(self, domain: str, now: Instant) -> bool:
+        """Never raises: a store that cannot be asked is asked again by the acceptance."""
+        known, asked = self._known.get(domain, (False, 0))
+        if 0 <= now - asked < _DOMAINS_KEPT_FOR:
+            return known
+        try:
+            found = await self._db.read(lambda tx: is_local(tx, domain), quick=True)
+        except StoreFault:
+            return False
+        if len(self._known) >= _DOMAINS_KEPT:
+            self._known.clear()
+        self._known[domain] = (found, now)
+        return found
 
 
 class Authentication:
-    """All checks of one house. `suspect` is asked last, with what the others found."""
+    """All checks of one house. Without `ours` no domain is."""
 
-    def __init__(self, resolver: Resolver, settings: CheckSettings, suspect: Suspect | None = None) -> None:
+    def __init__(self, resolver: Resolver, settings: CheckSettings, ours: OurDomains | None = None) -> None:
         self._resolver = resolver
         self._settings = settings
-        self._suspect = suspect
+        self._ours = ours
         # Clients come again and again, and reading an address costs more than a look into a dict.
         self._trusts = lru_cache(_IPS_KEPT)(self._is_trusted)
 
@@ -140,12 +161,7 @@ class Authentication:
         network = self._trusts(ip)
         if network is not None:
             return Findings(ip, wrote, waived=f"{ip} is in the trusted network {network}")
-        findings = await self._ask(case, wrote)
-        if self._suspect is not None:
-            opinions = await self._suspect(case, findings)
-            if opinions:
-                findings = replace(findings, opinions=opinions)
-        return findings
+        return await self._ask(case, wrote)
 
     async def _ask(self, case: Case, wrote: Address) -> Findings:
         self._announce(case, wrote)
@@ -164,7 +180,8 @@ class Authentication:
         if self._settings.lists:
             domains = _domains(wrote, sender, signatures)
             listed = await dnsbl.check(peer.ip, domains, self._settings.lists, resolver.within(LIST_SECONDS))
-        return Findings(peer.ip, wrote, "", named, listed, sender, signatures, chain, policy)
+        ours = self._ours is not None and await self._ours.have(wrote.domain, now)
+        return Findings(peer.ip, wrote, "", ours, named, listed, sender, signatures, chain, policy)
 
     def _announce(self, case: Case, wrote: Address) -> None:
         """Puts the first question of each check on its way."""

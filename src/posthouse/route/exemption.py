@@ -47,7 +47,7 @@ class Exemption:
 
 def vouched(findings: Findings) -> str:
     """A domain that has proved to have to do with the message, by SPF or a signature; "" where there is none."""
-    return next(_proven(findings), "")
+    return next(proven(findings), "")
 
 
 def exempt(findings: Findings, exemptions: Exemptions) -> Exemption | None:
@@ -63,7 +63,7 @@ def exempt(findings: Findings, exemptions: Exemptions) -> Exemption | None:
         domain = _network(findings.ip, exemptions.networks)
     if domain:
         return Exemption(f"{domain} is a trusted forwarder", Reason("trusted_forwarder", domain))
-    domain = next((named for proven in _proven(findings) if (named := _within(proven, exemptions.mailing_lists))), "")
+    domain = next((named for proven in proven(findings) if (named := _within(proven, exemptions.mailing_lists))), "")
     if domain:
         return Exemption(f"{domain} is a known mailing list", Reason("mailing_list", domain))
     return _sealed(findings, exemptions.sealers) if findings.arc is not None and exemptions.sealers else None
@@ -88,7 +88,7 @@ def detour(case: Case, findings: Findings) -> str:
     return ""
 
 
-def _proven(findings: Findings) -> Iterator[str]:
+def proven(findings: Findings) -> Iterator[str]:
     """Domains that the message has proved to come from."""
     if findings.spf is not None and findings.spf.result == "pass":
         yield findings.spf.domain
@@ -99,7 +99,7 @@ def _proven(findings: Findings) -> Iterator[str]:
 
 def _names(findings: Findings) -> Iterator[str]:
     """The same, and the name of the client's address."""
-    yield from _proven(findings)
+    yield from proven(findings)
     if findings.iprev is not None and findings.iprev.result == "pass":
         yield findings.iprev.name
 

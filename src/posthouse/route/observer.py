@@ -10,7 +10,7 @@ class Observer(Protocol):
     """Called in the event loop's thread, after the commit; quick, and never raises."""
 
     def happened(self, event: str, queue_id: str, stamps: Sequence[Stamp]) -> None:
-        """`event`: `accepted` (stamps of the whole journey so far), `relay` (those of one try)."""
+        """`event`: `accepted` and `refused` (stamps of the whole journey so far), `relay` (those of one try)."""
         ...
 
     def failed(self, doing: str, error: BaseException) -> None:

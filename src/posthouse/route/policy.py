@@ -16,7 +16,7 @@ what was done instead, and why, is for the report to the author's domain (`Rulin
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from functools import partial
 from typing import Final, NamedTuple
@@ -27,7 +27,7 @@ from posthouse.mail.reply import Reply
 from posthouse.mail.verdict import Accept, Decision, Defer, Quarantine, Reject
 from posthouse.route.authentication import Findings
 from posthouse.route.case import Case
-from posthouse.route.exemption import Exemption, Exemptions, detour, exempt, vouched
+from posthouse.route.exemption import Exemption, Exemptions, detour, exempt, proven, vouched
 
 
 class Preset(StrEnum):
@@ -59,7 +59,8 @@ class Ruling:
     """What was decided, and `lines`: all that spoke, in the order of the table; the last one decided where one did.
 
     `disposition` is what was done as far as DMARC is concerned, `overrides` why that is not what the author's domain
-    asked for (RFC 9990).
+    asked for (RFC 9990). `stranger`: it is accepted, but nobody vouches for it, and who sends it is to be asked to come
+    again if nobody knows him (`route.greylisting`).
     """
 
     decision: Decision
@@ -67,9 +68,10 @@ class Ruling:
     lines: tuple[Line, ...] = ()
     disposition: Disposition = "none"
     overrides: tuple[Reason, ...] = ()
+    stranger: bool = False
 
 
-# Of mail that nobody asked about: without checks, or from our own networks.
+# Of mail about which nobody was asked.
 UNEXAMINED: Final = Ruling(Accept("unexamined", "no check is switched on"))
 
 
@@ -147,6 +149,17 @@ def _nothing_proven(view: View) -> Applies:
     return "neither its envelope nor a signature proves who sent it", 1
 
 
+def _poses_as_us(view: View) -> Applies:
+    findings = view.findings
+    found = findings.dmarc
+    if not findings.ours or view.exemption is not None or (found is not None and found.result == "pass"):
+        return _NO
+    # A domain without a DMARC record of its own is aligned with what passes all the same.
+    if findings.author.domain in proven(findings):
+        return _NO
+    return f"it comes from outside in the name of {findings.author.domain}, which is ours, and nothing proves it", 1
+
+
 def _listed(view: View) -> Applies:
     found = view.findings.dnsbl
     return (found.verdict.reason, found.score) if found is not None and found.score else _NO
@@ -193,6 +206,7 @@ RULES: Final = (
     Rule("no-name",          partial(_name, "permerror"),   1,          2,          3),
     Rule("false-name",       partial(_name, "fail"),        0,          1,          2),
     Rule("nothing-proven",   _nothing_proven,               0,          1,          2),
+    Rule("poses-as-us",      _poses_as_us,                  2,          4,          5),
     Rule("lists",            _listed,                       1,          1,          1),
 )
 
@@ -209,6 +223,10 @@ LIMITS: Final = {
     Preset.BALANCED: Limits(5, 12),
     Preset.STRICT: Limits(4, 8),
 }
+
+
+# Where strangers are asked to come again.
+GREYLISTS: Final = frozenset((Preset.BALANCED, Preset.STRICT))
 
 
 class Policy:
@@ -236,7 +254,10 @@ class Policy:
                 return _ruling(_act(cell, rule, reason, view), score, lines, view)
             score += cell * times
             lines.append(Line(rule.name, cell * times, reason))
-        return _ruling(self._by_score(score, lines), score, lines, view)
+        ruling = _ruling(self._by_score(score, lines), score, lines, view)
+        if isinstance(ruling.decision, Accept) and _is_stranger(view):
+            return replace(ruling, stranger=True)
+        return ruling
 
     def _by_score(self, score: int, lines: list[Line]) -> Decision:
         junk, refuse = self._limits
@@ -248,6 +269,11 @@ class Policy:
             reply = Reply(550, "5.7.1", f"Too much speaks against this message: {said}"[:_REPLY_CHARACTERS])
             return Reject("score", f"a score of {score} reaches {refuse}, where mail is refused ({counted})", reply)
         return Quarantine("score", f"a score of {score} reaches {junk}, where Junk begins ({counted})")
+
+
+def _is_stranger(view: View) -> bool:
+    listed = view.findings.dnsbl
+    return view.exemption is None and not vouched(view.findings) and not (listed is not None and listed.score < 0)
 
 
 # RFC 5321 §4.5.3.1.5: a line of a reply has up to 512 octets.

@@ -10,8 +10,9 @@ of ours that leads elsewhere (an alias) is.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 from posthouse.mail.address import Address
 from posthouse.mail.authentication_results import format_results
@@ -22,14 +23,24 @@ from posthouse.mail.peer import Peer
 from posthouse.mail.received import format_received
 from posthouse.mail.reply import Reply
 from posthouse.mail.verdict import Defer, Quarantine, Reject
-from posthouse.route.acceptance import TAKEN, Acceptance, Letter, received_stamp, refusal, store_reply
+from posthouse.route import forgeries
+from posthouse.route.acceptance import TAKEN, Acceptance, refusal, store_reply
 from posthouse.route.authentication import Authentication, Findings
 from posthouse.route.case import Case, look
-from posthouse.route.policy import UNEXAMINED, Policy
+from posthouse.route.filing import Reading
+from posthouse.route.forwarding import Refused, resolve
+from posthouse.route.greylisting import Greylisting
+from posthouse.route.letter import Letter, received_stamp
+from posthouse.route.observer import Observer, Unobserved
+from posthouse.route.opinion import Opinions
+from posthouse.route.policy import UNEXAMINED, Policy, Ruling
+from posthouse.route.refusal import Refusals, Unit
+from posthouse.route.signing import Provenance
+from posthouse.route.srs import is_rewritten
 from posthouse.route.verdicts import told
 from posthouse.store.blobs import Content
 from posthouse.store.database import StoreFault, Transaction
-from posthouse.store.directory import Local, Resolution, resolve
+from posthouse.store.directory import Local, Resolution
 from posthouse.store.ids import to_text
 
 MAIL_TAKEN = Reply(250, "2.1.0", "Go on")
@@ -52,20 +63,47 @@ class ReceptionSettings:
     authserv_id: str = ""
 
 
+class Suspicion(Protocol):
+    """What single accounts make of a message that is not refused."""
+
+    async def opinions(self, case: Case, findings: Findings | None, ruling: Ruling) -> Opinions:
+        """The opinions of the accounts that have one. Never raises."""
+        ...
+
+
+# What is counted of a message, accepted or refused; None where there is nothing to count.
+Count = Callable[[Case, Findings | None, Ruling], Unit | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Who is asked about mail from outside, in their order. Without `authentication` nobody is asked who sent it.
+
+    `counts` are told of every message, once it is known what becomes of it.
+    """
+
+    authentication: Authentication | None = None
+    policy: Policy = field(default_factory=Policy)
+    greylisting: Greylisting | None = None
+    suspicion: Suspicion | None = None
+    counts: tuple[Count, ...] = ()
+
+
 class Reception:
-    """The MTA's desk; see `MailDesk`. Without `authentication` nothing is asked about anybody."""
+    """The MTA's desk; see `MailDesk`."""
 
     def __init__(
         self,
         acceptance: Acceptance,
         settings: ReceptionSettings | None = None,
-        authentication: Authentication | None = None,
-        policy: Policy | None = None,
+        inspection: Inspection | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._acceptance = acceptance
         self._settings = settings or ReceptionSettings()
-        self._authentication = authentication
-        self._policy = policy or Policy()
+        self._inspection = inspection or Inspection()
+        self._authserv_id = self._settings.authserv_id or acceptance.hostname
+        self._refusals = Refusals(acceptance, observer or Unobserved())
         self._taken: dict[Address, Instant] = {}
 
     async def mail(self, peer: Peer, envelope: Envelope) -> Reply:
@@ -81,7 +119,7 @@ class Reception:
             return TAKEN
         try:
             resolution, lasting = await self._acceptance.db.read(
-                partial(_look_up, address, envelope.size or 0, self._acceptance.hostname), quick=True
+                partial(_look_up, address, envelope, now, self._acceptance.hostname), quick=True
             )
         except StoreFault as fault:
             return store_reply(fault)
@@ -94,49 +132,111 @@ class Reception:
         return TAKEN
 
     async def data(self, peer: Peer, envelope: Envelope, content: Content, stamps: Sequence[Stamp]) -> Reply:
-        acceptance = self._acceptance
+        acceptance, inspection = self._acceptance, self._inspection
         now = acceptance.clock()
-        seen = await look(acceptance, content, now, signatures=self._authentication is not None)
+        seen = await look(acceptance, content, now, signatures=inspection.authentication is not None)
         case = Case(peer, envelope, content, *seen, now)
-        for step in STEPS:
+        letter = Letter(
+            acceptance.ids.next(now), envelope, content, seen.reading, b"", stamps,
+            (received_stamp(content, seen.reading, now),), now,
+        )  # fmt: skip
+        for name, step in STEPS:
             reply = step(case, self._settings)
             if reply is not None:
-                return await acceptance.refuse(content, reply)
-        findings: Findings | None = None
-        ruling = UNEXAMINED
-        if self._authentication is not None:
-            findings = await self._authentication.examine(case)
-            ruling = self._policy.judge(case, findings)
-        decision = ruling.decision
-        if isinstance(decision, Defer | Reject):
-            return await acceptance.refuse(content, decision.reply)
-        journey_id = acceptance.ids.next(now)
-        found = [received_stamp(content, seen.reading, now), *told(findings, ruling, now)]
+                return await self._refuse(case, letter, None, Ruling(Reject(name, reply.text, reply)))
+        findings, ruling, units = await self._inspect(case)
+        if isinstance(ruling.decision, Defer | Reject):
+            return await self._refuse(case, letter, findings, ruling, units)
+        opinions: Opinions = {}
+        if inspection.suspicion is not None:
+            opinions = await inspection.suspicion.opinions(case, findings, ruling)
+        try:
+            content, reading, removed = await self._without_forgeries(case)
+        except StoreFault as fault:
+            return await acceptance.refuse(content, store_reply(fault))
         trace = format_received(
             peer,
             acceptance.hostname,
-            to_text(journey_id),
+            to_text(letter.journey_id),
             now,
             rcpt=envelope.rcpt_to[0].address if len(envelope.rcpt_to) == 1 else None,
             smtputf8=envelope.smtputf8,
         )
-        if findings is not None and not findings.waived:
-            trace = format_results(self._settings.authserv_id or acceptance.hostname, findings.results) + trace
-        quarantine = isinstance(decision, Quarantine)
-        opinions = findings.opinions if findings is not None else {}
-        return await acceptance.accept(
-            Letter(
-                journey_id, envelope, content, seen.reading, trace, stamps, found, now, quarantine, opinions=opinions
-            )
+        provenance = None
+        if findings is not None:
+            provenance = _provenance(findings, self._authserv_id)
+            if not findings.waived:
+                trace = format_results(self._authserv_id, provenance.results) + trace
+        letter = replace(
+            letter,
+            content=content,
+            reading=reading,
+            trace=trace,
+            found=(*letter.found, *removed, *told(findings, ruling, now)),
+            quarantine=isinstance(ruling.decision, Quarantine),
+            also=(*units, *self._counted(case, findings, ruling)),
+            provenance=provenance,
+            opinions=opinions,
         )
+        return await acceptance.accept(letter)
+
+    async def _inspect(self, case: Case) -> tuple[Findings | None, Ruling, tuple[Unit, ...]]:
+        """What the checks found, what is to be done, and what has to be written down in that case."""
+        inspection = self._inspection
+        if inspection.authentication is None:
+            return None, UNEXAMINED, ()
+        findings = await inspection.authentication.examine(case)
+        ruling = inspection.policy.judge(case, findings)
+        if not ruling.stranger or inspection.greylisting is None:
+            return findings, ruling, ()
+        answer = await inspection.greylisting.ask(case)
+        if answer.decision is not None:
+            ruling = replace(ruling, decision=answer.decision)
+        return findings, ruling, (answer.unit,) if answer.unit is not None else ()
+
+    async def _refuse(
+        self, case: Case, letter: Letter, findings: Findings | None, ruling: Ruling, units: Sequence[Unit] = ()
+    ) -> Reply:
+        decision = ruling.decision
+        assert isinstance(decision, Defer | Reject)
+        letter = replace(letter, found=(*letter.found, *told(findings, ruling, letter.now)))
+        units = (*units, *self._counted(case, findings, ruling))
+        return await self._refusals.refuse(letter, case.peer.ip, decision.reply, units)
+
+    def _counted(self, case: Case, findings: Findings | None, ruling: Ruling) -> list[Unit]:
+        return [unit for count in self._inspection.counts if (unit := count(case, findings, ruling)) is not None]
+
+    async def _without_forgeries(self, case: Case) -> tuple[Content, Reading, Sequence[Stamp]]:
+        """The body that is kept. `StoreFault` where one without forged fields cannot be written."""
+        fields = forgeries.forged(case.message.header, self._authserv_id)
+        if not fields:
+            return case.content, case.reading, ()
+        acceptance = self._acceptance
+        kept = await forgeries.without(acceptance.blobs, case.content, fields)
+        reading = await acceptance.read(kept, case.now)
+        await acceptance.blobs.discard(case.content)
+        return kept, reading, tuple(forgeries.stamps(fields, kept, case.now))
 
 
-def _look_up(address: Address, size: int, hostname: str, tx: Transaction) -> tuple[Resolution, bool]:
-    """Where the address leads, and whether that will be so for a moment: no account of it has a quota to fill."""
-    resolution = resolve(tx, address, size=size, hostname=hostname)
-    enormous = resolve(tx, address, size=_ENORMOUS, hostname=hostname) if isinstance(resolution, Local) else None
-    lasting = isinstance(enormous, Local)
-    return resolution, lasting
+def _look_up(
+    address: Address, envelope: Envelope, now: Instant, hostname: str, tx: Transaction
+) -> tuple[Resolution | Refused, bool]:
+    """Where the address leads, and whether that will be so for a moment: whoever writes, and however much."""
+    resolution = resolve(tx, address, envelope.mail_from, now, size=envelope.size or 0, hostname=hostname)
+    if not isinstance(resolution, Local) or is_rewritten(address):
+        return resolution, False
+    enormous = resolve(tx, address, envelope.mail_from, now, size=_ENORMOUS, hostname=hostname)
+    return resolution, isinstance(enormous, Local)
+
+
+def _provenance(findings: Findings, authserv_id: str) -> Provenance:
+    """What is told to whoever the message is sent on to."""
+    dmarc = findings.dmarc
+    if dmarc is None:
+        return Provenance(authserv_id, (), dmarc="pass" if findings.waived else "none")
+    return Provenance(
+        authserv_id, findings.results, findings.arc, dmarc.result, dmarc.aligned_dkim, dmarc.requested
+    )
 
 
 def size_reply(envelope: Envelope, limit: int) -> Reply | None:
@@ -170,4 +270,7 @@ def no_return(case: Case, settings: ReceptionSettings) -> Reply | None:
     return None
 
 
-STEPS: tuple[Callable[[Case, ReceptionSettings], Reply | None], ...] = (fit_header, few_hops, no_return)
+# What a standard says, under the name that the journey gives it.
+STEPS: tuple[tuple[str, Callable[[Case, ReceptionSettings], Reply | None]], ...] = (
+    ("fit-header", fit_header), ("few-hops", few_hops), ("no-return", no_return),
+)

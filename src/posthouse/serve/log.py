@@ -150,6 +150,7 @@ _TOLD: dict[Step, dict[str, str]] = {
     Step.RECEIVED: {"size": "size", "message_id": "message_id"},
     Step.DECISION: {"action": "action", "rule": "rule"},
     Step.ACCEPTED: {"reply": "reply"},
+    Step.REFUSED: {"reply": "reply"},
     Step.DROPPED: {"reason": "dropped"},
 }
 

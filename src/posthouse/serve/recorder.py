@@ -1,7 +1,7 @@
 """Turns what happened to messages into log lines and counts: the house's `Observer`.
 
-One line for each acceptance and for each try of the relay, made from the stamps of the journey. Nothing is told here
-that the journey does not hold.
+One line for each acceptance, for each refusal of what had come in whole, and for each try of the relay, made from the
+stamps of the journey. Nothing is told here that the journey does not hold.
 """
 
 import logging
@@ -27,6 +27,10 @@ class Recorder:
     def happened(self, event: str, queue_id: str, stamps: Sequence[Stamp]) -> None:
         if event == "accepted":
             self._accepted(_service(stamps)).inc()
+            if self._tells:
+                self._log.info(event, id=queue_id, **summary(stamps))
+            return
+        if event == "refused":
             if self._tells:
                 self._log.info(event, id=queue_id, **summary(stamps))
             return

@@ -8,3 +8,8 @@ CREATE TABLE greylist (
 ); -- sqlite: ) WITHOUT ROWID;
 
 CREATE INDEX greylist_by_age ON greylist (last_seen);
+
+-- Journeys of messages that were refused, to be forgotten before the others.
+CREATE TABLE refusals (
+    journey_id BIGINT NOT NULL PRIMARY KEY -- sqlite: journey_id INTEGER PRIMARY KEY
+);
