@@ -97,7 +97,7 @@ _RECENT = (
     f"SELECT {_SENT_COLUMNS} FROM reports_sent WHERE sent_id >= $1 AND ($2 = '' OR domain = $2)"  # noqa: S608
     " ORDER BY sent_id DESC LIMIT $3"
 )
-_HOW_MANY = "SELECT COUNT(*) FROM reports_sent WHERE domain = $1 AND kind = $2 AND sent_id >= $3"
+_HOW_MANY = "SELECT COUNT(*) FROM reports_sent WHERE ($1 = '' OR domain = $1) AND kind = $2 AND sent_id >= $3"
 _OF_PERIOD = (
     "SELECT COUNT(*) FROM reports_sent WHERE domain = $1 AND kind = 'aggregate' AND period_begin = $2 AND sent_id >= $3"
 )
@@ -182,7 +182,7 @@ def sent_reports(tx: Transaction, since: Instant, domain: str = "", limit: int =
 
 
 def sent_since(tx: Transaction, domain: str, kind: str, since: Instant) -> int:
-    """How many reports of that kind were sent about a domain since then."""
+    """How many reports of that kind were sent about a domain ("": about all) since then."""
     row = tx.one(_HOW_MANY, domain, kind, ids.at(since))
     return 0 if row is None else int(row[0])
 

@@ -188,18 +188,19 @@ class _Tags:
         for piece in value.split(","):
             # RFC 9989 §4.8 obs-dmarc-report-size: read and ignored.
             uri = _size_limit("", piece.strip(" \t"))
-            destination = _destination(uri)
-            if destination is None:
+            place = destination(uri)
+            if place is None:
                 self.flaws.append(f"{name} has {_shown(uri)}, which is no address that reports could be sent to")
             elif len(found) == DESTINATIONS:
                 self.flaws.append(f"{name} names more than {DESTINATIONS} places, and only the first count")
                 break
             else:
-                found.setdefault(uri, destination)
+                found.setdefault(uri, place)
         return tuple(found.values())
 
 
-def _destination(uri: str) -> Destination | None:
+def destination(uri: str) -> Destination | None:
+    """The place that a URI of rua or ruf names, without a limit of size behind it; None for what is no URI."""
     if _is_uri(uri) is None:
         return None
     if uri[:7].lower() != "mailto:":
