@@ -12,13 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import footprint, machine
+from bench.checked import Outside, examined
+from bench.inquiries import inquiries
 from bench.load import Sink
-from bench.servers import BenchError, PostfixDovecot, Posthouse, Server
+from bench.servers import BenchError, PostfixDovecot, Posthouse, Server, free_port
 from bench.table import Result, compare, print_table
 from bench.workloads import Sample, Workload, side_by_side
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
-GROUPS = ("accept", "mailbox", "relay", "memory", "idle", "flat")
+GROUPS = ("accept", "mailbox", "relay", "memory", "idle", "flat", "inquiries", "checked")
 
 
 def _arguments() -> argparse.Namespace:
@@ -69,6 +71,27 @@ def _run(arguments: argparse.Namespace, folder: Path) -> list[Result]:
             results.append(footprint.large_messages(ours, 40 if arguments.quick else 200))
         if ours is not None and "flat" in wanted:
             results.append(footprint.flat(ours, 50_000 if arguments.quick else 500_000, runs, share))
+    if "inquiries" in wanted:
+        results += inquiries(runs)
+    if "checked" in wanted:
+        results += _checked(arguments, folder / "outside", runs, share)
+    return results
+
+
+def _checked(arguments: argparse.Namespace, folder: Path, runs: int, share: int) -> list[Result]:
+    folder.mkdir()
+    results = []
+    with ExitStack() as stack:
+        outside = stack.enter_context(Outside(folder))
+        nowhere = free_port()  # nothing is relayed here
+        ours = outside.posthouse(folder, nowhere, arguments.processes) if arguments.side != "theirs" else None
+        theirs = outside.postfix(folder, nowhere) if arguments.side != "ours" else None
+        for server in (ours, theirs):
+            if server is not None:
+                stack.callback(server.stop)
+                server.start()
+        for work in examined(outside):
+            results.append(_measure(work, ours, theirs, runs, share))
     return results
 
 

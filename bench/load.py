@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 
-from bench.servers import BenchError, free_port, wait_for_port
+from bench.servers import LOCAL, BenchError, free_port, wait_for_port
 
 MAIL_FROM = "a@src.test"
 
@@ -24,11 +24,23 @@ def program(name: str) -> str:
     return found
 
 
-def source(port: int, rcpt_to: str, *, messages: int, sessions: int, size: int, kept: bool) -> float:
-    """Sends the messages and returns the seconds until the last reply."""
-    command = [program("smtp-source"), "-4", "-m", str(messages), "-s", str(sessions), "-l", str(size)]
+def source(
+    port: int,
+    rcpt_to: str,
+    *,
+    messages: int,
+    sessions: int,
+    size: int,
+    kept: bool,
+    host: str = LOCAL,
+    mail_from: str = MAIL_FROM,
+    file: Path | None = None,
+) -> float:
+    """Sends the messages and returns the seconds until the last reply; `file`: the same message each time."""
+    command = [program("smtp-source"), "-4", "-m", str(messages), "-s", str(sessions)]
+    command += ["-l", str(size)] if file is None else ["-F", str(file)]
     command += ["-d"] if kept else []
-    command += ["-f", MAIL_FROM, "-t", rcpt_to, f"inet:127.0.0.1:{port}"]
+    command += ["-f", mail_from, "-t", rcpt_to, f"inet:{host}:{port}"]
     begun = time.monotonic()
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TOO_LONG)

@@ -59,16 +59,21 @@ def free_port() -> int:
         return port
 
 
-def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None, seconds: float = 30) -> None:
+LOCAL = "127.0.0.1"
+
+
+def wait_for_port(
+    port: int, process: subprocess.Popen[bytes] | None = None, seconds: float = 30, host: str = LOCAL
+) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process is not None and process.poll() is not None:
             raise BenchError(f"{process.args!r} ended with {process.returncode}")
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            if probe.connect_ex((host, port)) == 0:
                 return
         time.sleep(0.05)
-    raise BenchError(f"nobody answers on port {port}")
+    raise BenchError(f"nobody answers on {host}:{port}")
 
 
 def settle(server: Server, seconds: float = 600) -> None:
@@ -91,7 +96,8 @@ def _files(folders: Iterable[Path]) -> int:
     return sum(len(names) for folder in folders for _, _, names in os.walk(folder))
 
 
-def _fill(template: str, target: Path, **words: object) -> None:
+def fill_template(template: str, target: Path, **words: object) -> None:
+    """Writes a template of `bench/peers` with its @WORDS@ filled in."""
     text = (TEMPLATES / template).read_text()
     for word, value in words.items():
         text = text.replace(f"@{word}@", str(value))
@@ -120,33 +126,37 @@ class PostfixDovecot:
 
     name = "Postfix and Dovecot"
 
-    def __init__(self, folder: Path, sink: int) -> None:
+    def __init__(self, folder: Path, sink: int, host: str = LOCAL, settings: str = "") -> None:
+        """`settings` are added to main.cf."""
         for program in ("postfix", "dovecot"):
             if shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin") is None:
                 raise BenchError(f"{program} is missing: apt install postfix dovecot-imapd dovecot-lmtpd")
         if os.geteuid() != 0:
             raise BenchError("Postfix and Dovecot start only as root")
-        self._folder, self._sink = folder, sink
+        self._folder, self._sink, self.host, self._settings = folder, sink, host, settings
         self.smtp, self.imaps = free_port(), free_port()
         self._postfix, self._dovecot = folder / "postfix", folder / "dovecot"
         self._masters: list[int] = []
 
     def start(self) -> None:
-        words = {"DIR": self._folder, "SMTP": self.smtp, "IMAPS": self.imaps, "SINK": self._sink}
+        words = {
+            "DIR": self._folder, "HOST": self.host, "SMTP": self.smtp, "IMAPS": self.imaps, "SINK": self._sink,
+            "SETTINGS": self._settings,
+        }  # fmt: skip
         for folder in (self._postfix / "etc", self._postfix / "spool", self._dovecot / "run", self._dovecot / "mail"):
             folder.mkdir(parents=True)
         shutil.chown(self._dovecot / "mail", "mail", "mail")
         write_certificate(self._folder, "localhost")
-        _fill("main.cf", self._postfix / "etc" / "main.cf", **words)
-        _fill("master.cf", self._postfix / "etc" / "master.cf", **words)
-        _fill("dovecot.conf", self._dovecot / "dovecot.conf", **words)
+        fill_template("main.cf", self._postfix / "etc" / "main.cf", **words)
+        fill_template("master.cf", self._postfix / "etc" / "master.cf", **words)
+        fill_template("dovecot.conf", self._dovecot / "dovecot.conf", **words)
         _run("dovecot", "-c", self._dovecot / "dovecot.conf")
         _run("postfix", "-c", self._postfix / "etc", "start")
         self._masters = [
             _pid(self._postfix / "spool" / "pid" / "master.pid"),
             _pid(self._dovecot / "run" / "master.pid"),
         ]
-        wait_for_port(self.smtp)
+        wait_for_port(self.smtp, host=self.host)
         wait_for_port(self.imaps)
 
     def stop(self) -> None:
@@ -182,8 +192,12 @@ class Posthouse:
     # relay for strangers.
     FORWARD = "away@perf.test"
 
-    def __init__(self, folder: Path, sink: int, processes: int = 1) -> None:
+    def __init__(
+        self, folder: Path, sink: int, processes: int = 1, host: str = LOCAL, settings: str = ""
+    ) -> None:
+        """`settings` are sections added to the settings file."""
         self._folder, self._sink, self._processes = folder / "posthouse", sink, processes
+        self.host, self._settings = host, settings
         self.smtp, self.imaps, self.http = free_port(), free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -198,15 +212,17 @@ class Posthouse:
     def start(self) -> None:
         (self._folder / "data").mkdir(parents=True)
         write_certificate(self._folder, "mx.perf.test")
-        _fill(
+        fill_template(
             "posthouse.toml",
             self.config,
             DIR=self._folder,
+            HOST=self.host,
             SMTP=self.smtp,
             IMAPS=self.imaps,
             HTTP=self.http,
             SINK=self._sink,
             PROCESSES=self._processes,
+            SETTINGS=self._settings,
         )
         self.manage("domain", "add", "perf.test")
         self.add_account(MAILBOX)
@@ -225,7 +241,7 @@ class Posthouse:
                 stderr=log,
                 cwd=self._folder,
             )
-        wait_for_port(self.smtp, self._process)
+        wait_for_port(self.smtp, self._process, host=self.host)
 
     def stop(self) -> None:
         if self._process is not None:

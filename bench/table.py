@@ -62,7 +62,7 @@ def print_table(machine: dict[str, str | int], results: list[Result]) -> None:
     console = Console(width=170, highlight=False)
     console.print("\n" + ", ".join(f"{key} {value}" for key, value in machine.items()))
     table = Table(title_justify="left", pad_edge=False)
-    for heading in ("work", "Posthouse", "Postfix, Dovecot", "ratio", "promised", "CPU ms/message", "theirs"):
+    for heading in ("work", "Posthouse", "the peer", "ratio", "promised", "CPU ms/message", "theirs"):
         table.add_column(heading, justify="left" if heading == "work" else "right", no_wrap=heading != "work")
     for result in results:
         form = ",.0f" if result.unit == "/s" else ",.1f"
