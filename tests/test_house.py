@@ -1,11 +1,8 @@
 """A house: built from settings, alone in its loop or beside another, and replaced while it stands."""
 
 import asyncio
-import gc
 import smtplib
 import socket
-import ssl
-import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,16 +10,18 @@ from typing import Any, TypeVar
 
 import pytest
 
-from posthouse.config import Config, ConfigError, Dns, Endpoint, Limits, Listen, Log, Relay, Tls
-from posthouse.house import IMPLICIT_TLS, JOURNEYS_KEPT, House, Standing, plan
+from posthouse.config import Config, ConfigError, Dns, Duration, Endpoint, Journeys, Limits, Listen, Log, Relay, Tls
+from posthouse.house import House, Standing, plan
 from posthouse.mail.address import Address
 from posthouse.mail.instant import DAY
 from posthouse.route.exchanges import TlsRule
 from posthouse.serve.listener import ListenError, open_sockets
 from posthouse.serve.log import silent
+from posthouse.serve.metrics import SharedMetrics
 from posthouse.serve.supervisor import ServeError
 from posthouse.serve.tls import TlsError
 from posthouse.store import credentials, directory, journeys, queue
+from posthouse.store.blobs import Content, put
 from posthouse.store.database import Fault, StoreFault, Transaction
 from posthouse.store.ids import Ids
 from serve.loops import on_both_loops, run
@@ -114,31 +113,6 @@ def test_who_holds_too_many_connections_reads_why(service: str, tmp_path: Path) 
             held[1].close()
 
     run(main())
-
-
-@pytest.mark.parametrize("ending", ["close", "abort"])
-@pytest.mark.parametrize("service", ["smtp", "submissions", "imap", "imaps", "pop3s"])
-def test_an_ended_connection_leaves_nothing_to_the_collector(service: str, ending: str, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with House(settings(tmp_path), log=silent()) as house:
-            trusting = ssl.create_default_context(cafile=tmp_path / "data" / "self-made.pem")
-            secure = {"ssl": trusting, "server_hostname": "mx.example.org"} if service in IMPLICIT_TLS else {}
-            reader, writer = await asyncio.open_connection("127.0.0.1", house.ports[service], **secure)
-            await reader.readline()
-            listener = next(each for each in house.listeners if each.service == service)
-            kept = [weakref.ref(visit.conversation) for visit in listener._present]
-            assert len(kept) == 1
-            gc.collect()
-            gc.disable()
-            try:
-                getattr(writer.transport, ending)()
-                async with asyncio.timeout(5):
-                    while kept[0]() is not None:
-                        await asyncio.sleep(0.001)
-            finally:
-                gc.enable()
-
-    run(main(), "uvloop")
 
 
 def broken(tmp_path: Path, what: str) -> tuple[Config, type[Exception]]:
@@ -311,13 +285,55 @@ def test_old_journeys_are_forgotten_while_the_house_stands(tmp_path: Path, monke
     monkeypatch.setattr("posthouse.house.SWEEP_SECONDS", 0.01)
 
     async def main() -> None:
-        async with House(settings(tmp_path), log=silent()) as house:
+        keep = Journeys(keep=Duration.parse("2d"))
+        async with House(settings(tmp_path, journeys=keep), log=silent()) as house:
             now = house.clock()
-            old, young = [Ids(9).next(now - JOURNEYS_KEPT + days * DAY) for days in (-1, 1)]
+            old, young = [Ids(9).next(now + days * DAY) for days in (-3, -1)]
             for journey_id in (old, young):
                 await house.database.write(partial(journeys.begin, journey_id=journey_id, message_id="", stamps=()))
             async with asyncio.timeout(10):
                 while await house.database.read(journeys.recent) != [young]:
                     await asyncio.sleep(0.01)
+
+    run(main())
+
+
+def test_a_sweep_goes_on_until_all_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posthouse.house.SWEEP_PAUSE", 0.0)
+    monkeypatch.setattr("posthouse.store.blobs.SWEEP_LIMIT", 10)
+    monkeypatch.setattr("posthouse.house.SWEEP_LIMIT", 10)
+
+    async def main() -> None:
+        async with House(settings(tmp_path), log=silent()) as house:
+            ids = Ids(9)
+            past = house.clock() - 100 * DAY
+
+            def unit(tx: Transaction) -> None:
+                for number in range(35):
+                    put(tx, Content(ids.next(past), b"%032d" % number, 1, b"x", None))
+                tx.execute("INSERT INTO loose_blobs (blob_id, since) SELECT blob_id, $1 FROM blobs", past)
+                for _ in range(2 * journeys.SWEEP_LIMIT + 5):
+                    journeys.begin(tx, ids.next(past), "", ())
+
+            await house.database.write(unit)
+            await house._sweep_all(False)
+            for table in ("blobs", "journeys"):
+                assert await house.database.read(lambda tx, of=table: tx.one(f"SELECT COUNT(*) FROM {of}")) == (0,)
+
+    run(main())
+
+
+def test_the_numbers_hold_no_series_of_when_each_began(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with House(settings(tmp_path), log=silent()) as house:
+            house.metrics.connections.labels("smtp").inc()
+            house.metrics.accept_seconds.labels("smtp").observe(0.1)
+            alone = house.metrics.text().decode()
+            (tmp_path / "counts").mkdir()
+            together = SharedMetrics(house.metrics, tmp_path / "counts", 0).text().decode()
+            for text in (alone, together):
+                assert "posthouse_connections_total{" in text
+                assert "posthouse_accept_seconds_bucket{" in text
+                assert "_created" not in text
 
     run(main())

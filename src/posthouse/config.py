@@ -157,7 +157,8 @@ class Queue(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Mail on its way out."""
 
     gaps: Annotated[
-        tuple[Duration, ...], Meta(min_length=1, description="waits after each failure, the last one repeating")
+        tuple[Duration, ...],
+        Meta(min_length=1, description="waits after each failure, at least 1m each, the last one repeating"),
     ] = tuple(Duration(n * MINUTE) for n in (5, 10, 20, 40, 80, 160, 240))
     delay_notice: Annotated[Duration, Meta(description="when the author is told that a message waits")] = Duration(
         4 * HOUR
@@ -280,6 +281,14 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.processes or min(len(os.sched_getaffinity(0)), 4)
 
 
+class Journeys(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is remembered of each message."""
+
+    keep: Annotated[Duration, Meta(description="how long, at least 1d; longer while the message waits")] = Duration(
+        90 * DAY
+    )
+
+
 class Log(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is written to standard error."""
 
@@ -305,6 +314,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     submission: Submission = Submission()
     login: Login = Login()
     web: Web = Web()
+    journeys: Journeys = Journeys()
     run: Run = Run()
     log: Log = Log()
 
@@ -458,6 +468,8 @@ def _examine(config: Config) -> None:
         raise ValueError("queue.expire: must not be shorter than queue.delay_notice")
     if min(config.queue.gaps) < MINUTE:
         raise ValueError("queue.gaps: must each be at least 1m")
+    if config.journeys.keep < DAY:
+        raise ValueError("journeys.keep: must be at least 1d")
     if config.run.group and not config.run.user:
         raise ValueError("run.group: needs run.user")
     for server in config.dns.servers:

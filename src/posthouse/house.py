@@ -25,7 +25,7 @@ import msgspec
 
 from posthouse import wiring
 from posthouse.config import Config, ConfigError, load
-from posthouse.mail.instant import DAY, Clock, Instant
+from posthouse.mail.instant import Clock, Instant
 from posthouse.route.acceptance import Acceptance
 from posthouse.route.desk import MailDesk
 from posthouse.route.exchanges import Exchanges
@@ -42,7 +42,7 @@ from posthouse.serve.relay import CourierSettings, SmtpCourier
 from posthouse.serve.resolver import Resolver
 from posthouse.serve.supervisor import Occupancy, Plan, Supervisor
 from posthouse.store import journeys, queue
-from posthouse.store.blobs import Blobs
+from posthouse.store.blobs import SWEEP_LIMIT, Blobs
 from posthouse.store.database import StoreFault
 from posthouse.store.hints import Hints
 from posthouse.store.ids import Ids
@@ -54,7 +54,7 @@ from posthouse.wire.smtp.client import ClientSettings
 
 SWEEP_SECONDS = 300.0
 SHORT_SECONDS = 5.0  # how often the disk is looked at, and swept where it is short of room
-JOURNEYS_KEPT = 90 * DAY  # beyond the time a message waits in the queue
+SWEEP_PAUSE = 0.5  # between parts of what is swept
 HEALTH_SECONDS = 5.0  # for a commit of nothing
 SETTLE_SECONDS = 15.0  # for the relay to put down what it knows, after the grace
 LONGEST_REST = 60.0  # before work that failed is begun again
@@ -278,12 +278,20 @@ class House:
         while True:
             due = time.monotonic() + SWEEP_SECONDS * (0.75 + random.random() / 2)
             short = False
-            while not short and time.monotonic() < due:
-                await asyncio.sleep(SHORT_SECONDS)
+            while not short and (left := due - time.monotonic()) > 0:
+                await asyncio.sleep(min(left, SHORT_SECONDS))
                 short = is_short(self.config.data_dir)
-            now = self.clock()
-            await self.blobs.sweep(now, short=short)
-            await self.database.write(partial(journeys.sweep, before=now - JOURNEYS_KEPT))
+            await self._sweep_all(short)
+
+    async def _sweep_all(self, short: bool) -> None:
+        """Part after part, with a pause for those who wait to write."""
+        now = self.clock()
+        forget = partial(journeys.sweep, before=now - self.config.journeys.keep)
+        swept = forgotten = True
+        while swept or forgotten:
+            swept = swept and await self.blobs.sweep(now, short=short) >= SWEEP_LIMIT
+            forgotten = forgotten and await self.database.write(forget) >= journeys.SWEEP_LIMIT
+            await asyncio.sleep(SWEEP_PAUSE)
 
     async def _counts(self) -> None:
         """Numbers that are read rather than counted, and the snapshot for the other processes."""

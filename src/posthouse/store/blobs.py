@@ -38,8 +38,9 @@ SPOOL_PIECE = 64 * 1024
 """Octets of a body gathered before they are written to its file: what many large bodies hold in memory together."""
 GRACE = HOUR
 """How long nothing is swept that might still be on its way into a transaction."""
+SWEEP_LIMIT = 500
+"""Blobs removed in one transaction."""
 
-_SWEEP_LIMIT = 500  # blobs removed in one transaction
 _SWEEP_FOLDERS = 16  # folders looked through at a time
 _FOLDERS = 256
 _VERIFIED_LIMIT = 4096  # files whose digest is not checked again by this process
@@ -306,7 +307,7 @@ class Blobs:
 
         A body to which the last reference went stays for an hour, for the sessions that still show its message; where
         the disk is `short` of room it goes at once. Files that no row speaks of stay for that hour in any case, so
-        that no acceptance on its way is robbed. Call it every few minutes; a call looks at a bounded part.
+        that no acceptance on its way is robbed. Call it every few minutes, and again where `SWEEP_LIMIT` or more went.
         """
         before = now if short else now - GRACE
         count, files = await self._database.write(lambda tx: _sweep(tx, now, before))
@@ -377,7 +378,7 @@ def _sweep(tx: Transaction, now: Instant, before: Instant) -> tuple[int, list[tu
     tx.execute(_SEEN_LOOSE, now)
     count = 0
     files = []
-    for (blob_id,) in tx.all(_LOOSE, before, _SWEEP_LIMIT):
+    for (blob_id,) in tx.all(_LOOSE, before, SWEEP_LIMIT):
         referred = tx.one(_REFERRED, blob_id)
         row = tx.one(_KIND, blob_id)
         if row is not None and not (referred and referred[0]):

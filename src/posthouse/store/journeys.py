@@ -16,6 +16,9 @@ from posthouse.store import ids
 from posthouse.store.database import Fault, StoreFault, Transaction
 from posthouse.store.queue import SHARD
 
+SWEEP_LIMIT = 1_000
+"""Journeys forgotten in one transaction."""
+
 _BEGIN = "INSERT INTO journeys (journey_id, message_id, stamps) VALUES ($1, $2, $3)"
 _NAME = "INSERT INTO journey_names (journey_id, name) VALUES ($1, $2)"
 _APPEND = (
@@ -77,7 +80,7 @@ def recent(tx: Transaction, limit: int = 20) -> list[int]:
     return [row[0] for row in tx.all(_RECENT, limit)]
 
 
-def sweep(tx: Transaction, before: Instant, limit: int = 1_000) -> int:
+def sweep(tx: Transaction, before: Instant, limit: int = SWEEP_LIMIT) -> int:
     """Forgets up to `limit` journeys that began before `before` and are not in the queue; gives how many."""
     old = [(row[0],) for row in tx.all(_OLD, ids.at(before), limit, SHARD)]
     for table in ("journeys", "journey_parts", "journey_names"):
