@@ -36,6 +36,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "queue": ("queue", "What waits to be delivered to other servers."),
         "trace": ("trace", "The journey of one message: every step, every decision."),
     },
+    "Look into mail": {
+        "explain": ("explain", "Tell the story of any raw message: its way, who vouches for it."),
+    },
     "Send mail": {
         "send": ("send", "Compose a message and submit it."),
         "sendmail": ("sendmail", "Submit a message from standard input, with sendmail's usual options."),

@@ -12,7 +12,8 @@ reader's terminal. JSON goes to standard output as one object, indented for a te
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,9 +84,38 @@ def span_text(microseconds: int) -> str:
 def show(data: Mapping[str, object], as_json: bool, human: Callable[[], None]) -> None:
     """Print `data` as JSON if that was asked for, else let `human` print."""
     if as_json:
-        print(json.dumps(data, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))
+        print(_as_seen(json.dumps(data, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False)))
     else:
         human()
+
+
+def _as_seen(text: str) -> str:
+    """JSON whose characters can all be seen: what else mail brings in (marks that turn the direction, say) is escaped.
+
+    Outside of its strings JSON has nothing but printable characters and line breaks.
+    """
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() or character == "\n":
+        return character
+    code = ord(character)
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    return f"\\u{0xD800 + (code - 0x10000 >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
+
+
+@contextmanager
+def waiting(words: str) -> Iterator[None]:
+    """Shows on a terminal, after a moment, that something is waited for; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(words, spinner="dots"):
+        yield
 
 
 def console() -> "Console":

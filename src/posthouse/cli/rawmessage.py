@@ -1,0 +1,68 @@
+"""One message in a file, however it got there: as it came over the wire, saved by a mail program, cut from an mbox.
+
+    raw = read(Path("letter.eml"))           `-` is standard input
+    raw.octets, raw.from_line, raw.remarks
+
+Signatures are over lines that end with CR LF; a file whose first line ends with LF alone was saved by somebody who
+changed that, and is changed back. What was done to the file before it could be read is told in `remarks`.
+"""
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from posthouse.cli.terminal import Complaint, octets_text
+
+STDIN: Final = Path("-")
+# Beyond this nothing is a message; five times what a server takes.
+OCTETS: Final = 256 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+_line_ends = re.compile(rb"\r?\n").sub
+# RFC 4155: "From ", the sender, and a date as asctime(3) writes it.
+_match_from = re.compile(rb"From (\S{0,500})(?: +[^\r\n]{0,200})?\r?\n").match
+_find_next = re.compile(rb"(\r?\n)\r?\nFrom \S{1,500} [^\r\n]{0,40}\d\d:\d\d[^\r\n]{0,40}\r?\n").search
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """`octets` with CR LF, `from_line` the sender in the mbox line before it ("" without one), `remarks` sentences."""
+
+    octets: bytes
+    from_line: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+def read(path: Path) -> RawMessage:
+    """The first message in a file. Complaint where there is none, or where the file cannot be one; OSError."""
+    if path == STDIN:
+        octets = sys.stdin.buffer.read(OCTETS + 1)
+    else:
+        with path.open("rb") as file:
+            octets = file.read(OCTETS + 1)
+    if len(octets) > OCTETS:
+        raise Complaint(f"{path}: is larger than {octets_text(OCTETS)}, which no message is")
+    return take(octets, str(path))
+
+
+def take(octets: bytes, name: str) -> RawMessage:
+    """The first message in some octets; `name` stands in complaints."""
+    remarks: list[str] = []
+    octets = octets.removeprefix(_BOM)
+    if not octets.strip():
+        raise Complaint(f"{name}: is empty")
+    from_line = ""
+    match = _match_from(octets)
+    if match is not None:
+        from_line = match[1].decode("utf-8", "replace")
+        following = _find_next(octets, match.end())
+        if following is not None:
+            remarks.append("The file holds more than one message; this is the first.")
+        octets = octets[match.end() : following.end(1) if following is not None else len(octets)]
+    end = octets.find(b"\n")
+    if end >= 0 and octets[end - 1 : end] != b"\r":
+        octets = _line_ends(b"\r\n", octets)
+        remarks.append("Its lines ended with LF alone, and were given CR LF.")
+    return RawMessage(octets, from_line, tuple(remarks))
