@@ -82,6 +82,7 @@ interop: $(VENV)/.developed
 ifneq ($(wildcard bench/__main__.py),)
 .PHONY: bench
 bench: $(VENV)/.developed
+	-$(PY) -m pip install --quiet --require-hashes -r requirements/bench.txt
 	$(PY) -m bench $(BENCH)
 endif
 
