@@ -1,7 +1,7 @@
 """Reports that others send about us (RFC 9990, RFC 9991, RFC 8460): recognised at the door, read at leisure.
 
-    unit = arriving(case, findings, content, journey_id, expected)      for `Letter.also`
-    await Reader(…).run()                                               for ever: reads what waits
+    unit = arriving(case, findings, letter, expected)      for `Letter.also`
+    await Reader(…).run()                                  for ever: reads what waits
 
 Whatever a report holds, its mail is filed as any other. It is read where it came to an address that the DNS records of
 our domains name for reports (`Expectations`), or where it looks like one and DMARC proves its author. What is kept of
@@ -27,6 +27,7 @@ from posthouse.route.acceptance import Acceptance
 from posthouse.route.authentication import Findings
 from posthouse.route.case import Case
 from posthouse.route.gleanings import glean, outcome
+from posthouse.route.letter import Letter
 from posthouse.route.observer import Observer
 from posthouse.store import directory, feedback, journeys
 from posthouse.store.blobs import Content
@@ -58,23 +59,21 @@ def _key(address: Address) -> Key:
     return address.key, address.domain
 
 
-def arriving(
-    case: Case, findings: Findings | None, content: Content, journey_id: int, expected: Container[Key]
-) -> Unit | None:
+def arriving(case: Case, findings: Findings | None, letter: Letter, expected: Container[Key]) -> Unit | None:
     """What lets an accepted mail wait to be read as a report; None where it is none.
 
-    `content` is what is stored of it. Nothing is read here but the header. The unit writes one small row.
+    `letter` is what the mail is stored as. Nothing is read here but the header. The unit writes one small row.
     """
     addressed = next((rcpt.address for rcpt in case.envelope.rcpt_to if _key(rcpt.address) in expected), None)
     proven = findings is not None and is_proven(findings)
     if addressed is None and not (proven and is_report(case.message.header)):
         return None
-    author = case.reading.header_from
+    author = letter.reading.header_from
     if author is None:
         return None
-    arrival = Arrival(journey_id, 0, proven, 0, author.domain, str(addressed or ""))
-    dated = case.reading.message.sent_at
-    return partial(feedback.arrive, arrival=arrival, dated=dated, digest=content.digest, now=case.now)
+    arrival = Arrival(letter.journey_id, 0, proven, 0, author.domain, str(addressed or ""))
+    dated, digest = letter.reading.message.sent_at, letter.content.digest
+    return partial(feedback.arrive, arrival=arrival, dated=dated, digest=digest, now=letter.now)
 
 
 def is_proven(findings: Findings) -> bool:

@@ -104,12 +104,8 @@ def _failure(report: FailureReport, arrival: Arrival) -> Told:
         "dkim": f"{_name(report.dkim_selector)}._domainkey.{_name(report.dkim_domain)}" if report.dkim_domain else "",
     }
     # Such a report has no id of its own: that of the mail stands for it.
-    return Told(
-        _report(
-            arrival, Kind.FAILURE, report.reported_domain, (at, at), (min(report.incidents, _LARGEST), 0), arrival.reporter,
-            to_text(arrival.journey_id), facts,
-        )
-    )  # fmt: skip
+    messages = (min(report.incidents, _LARGEST), 0)
+    return Told(_report(arrival, Kind.FAILURE, report.reported_domain, (at, at), messages, arrival.reporter, "", facts))
 
 
 def _tls(report: TlsReport, arrival: Arrival) -> Iterator[Told]:

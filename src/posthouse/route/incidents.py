@@ -70,14 +70,11 @@ class Incidents:
         dns: Callable[[float], Dns],
         settings: ReportSettings,
         observer: Observer,
-        *,
-        redact: bool = True,
     ) -> None:
         self._acceptance = acceptance
         self._dns = dns
         self._settings = settings
         self._observer = observer
-        self._redact = redact
         self._waiting: asyncio.Queue[_Noted] = asyncio.Queue(WAITING)
 
     def note(self, case: Case, findings: Findings | None, ruling: Ruling) -> None:
@@ -134,7 +131,7 @@ class Incidents:
         octets = write_failure(
             incident, noted.octets, noted.header, noted.kind,
             submitter=author.domain, author=author, to=permission.addresses, now=now, report_id=report_id,
-            secret=known.secret, generator=f"Posthouse/{__version__}", redact=self._redact,
+            secret=known.secret, generator=f"Posthouse/{__version__}", redact=self._settings.redact,
         )  # fmt: skip
         letter = await own_letter(acceptance, author, permission.addresses, octets)
         to = tuple(map(str, permission.addresses))

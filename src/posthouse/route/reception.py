@@ -73,13 +73,15 @@ class Suspicion(Protocol):
 
 # What is counted of a message, accepted or refused; None where there is nothing to count.
 Count = Callable[[Case, Findings | None, Ruling], Unit | None]
+# What an accepted message that may be a report waits for; None where it is none.
+Arrival = Callable[[Case, Findings | None, Letter], Unit | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """Who is asked about mail from outside, in their order. Without `authentication` nobody is asked who sent it.
 
-    `counts` are told of every message, once it is known what becomes of it.
+    `counts` are told of every message, once it is known what becomes of it; `arrival` of every one that is accepted.
     """
 
     authentication: Authentication | None = None
@@ -87,6 +89,7 @@ class Inspection:
     greylisting: Greylisting | None = None
     suspicion: Suspicion | None = None
     counts: tuple[Count, ...] = ()
+    arrival: Arrival | None = None
 
 
 class Reception:
@@ -178,7 +181,12 @@ class Reception:
             provenance=provenance,
             opinions=opinions,
         )
-        return await acceptance.accept(letter)
+        return await acceptance.accept(self._awaited(case, findings, letter))
+
+    def _awaited(self, case: Case, findings: Findings | None, letter: Letter) -> Letter:
+        arrival = self._inspection.arrival
+        unit = arrival(case, findings, letter) if arrival is not None else None
+        return letter if unit is None else replace(letter, also=(*letter.also, unit))
 
     async def _inspect(self, case: Case) -> tuple[Findings | None, Ruling, tuple[Unit, ...]]:
         """What the checks found, what is to be done, and what has to be written down in that case."""

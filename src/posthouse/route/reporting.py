@@ -49,14 +49,10 @@ LEASE = 15 * MINUTE
 # Whether somebody wants reports is asked so often, then he goes without; and what was not sent by then never is.
 TRIES = 4
 PATIENCE = HOUR
-GIVE_UP_DAYS = 7
-SENT_KEPT = 400 * DAY
-NAMES_KEPT = 30 * DAY
 
 LOOK_SECONDS = 60.0
 # Between two days of domains that are due together.
 PAUSE_SECONDS = 1.0
-SWEEP_SECONDS = 3600.0
 DNS_SECONDS = 30.0
 _ERRORS = 5
 
@@ -65,9 +61,15 @@ Unit = Callable[[Transaction], None]
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
-    """`author` stands in From and MAIL FROM; None: postmaster of our first domain. `organization` is our name in
-    reports; "": the author's domain. `keep`: how long reports of others are kept, in µs."""
+    """`send` aggregate reports, and `failures` as they happen; `redact` leaves out of these what tells of people.
 
+    `author` stands in From and MAIL FROM; None: postmaster of our first domain. `organization` is our name in reports;
+    "": the author's domain. `keep`: how long reports of others are kept, in µs.
+    """
+
+    send: bool = True
+    failures: bool = False
+    redact: bool = True
     author: Address | None = None
     organization: str = ""
     keep: int = 400 * DAY
@@ -135,12 +137,7 @@ class Reporter:
 
     async def run(self) -> None:
         """For ever."""
-        loop = asyncio.get_running_loop()
-        sweep_at = loop.time()
         while True:
-            if loop.time() >= sweep_at:
-                sweep_at = loop.time() + SWEEP_SECONDS
-                await self._acceptance.db.write(self._sweep)
             rest = PAUSE_SECONDS if await self.send_one() else LOOK_SECONDS
             await asyncio.sleep(rest * (0.5 + random.random()))
 
@@ -158,11 +155,6 @@ class Reporter:
             # Whatever is wrong with this one, the others go. Its lease ends, and in the end it is given up.
             self._observer.failed(f"reporting to {period.domain}", error)
         return True
-
-    def _sweep(self, tx: Transaction) -> None:
-        now = self._acceptance.clock()
-        reports.sweep(tx, now // DAY - GIVE_UP_DAYS, now - SENT_KEPT)
-        feedback.sweep(tx, now - self._settings.keep, now - NAMES_KEPT)
 
     async def _tell(self, period: Period) -> None:
         db = self._acceptance.db
