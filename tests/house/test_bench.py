@@ -16,6 +16,7 @@ TEMPLATE = Path(__file__).resolve().parents[2] / "bench" / "peers" / "posthouse.
 
 def test_the_settings_of_the_benchmark_are_settings(tmp_path: Path) -> None:
     text = TEMPLATE.read_text("utf-8").replace("@DIR@", str(tmp_path)).replace("@PROCESSES@", "1")
+    text = text.replace("@HOST@", "127.0.0.1").replace("@SETTINGS@", "")
     for port in ("SMTP", "IMAPS", "HTTP", "SINK"):
         text = text.replace(f"@{port}@", "2525")
     config = parse(text, folder=tmp_path)
