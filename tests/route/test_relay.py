@@ -600,7 +600,8 @@ def test_what_cannot_be_quoted_is_told_without_it(tmp_path: Path) -> None:
         await yard.office.alias("info@posthouse.test", "gone@far.test")
         yard.courier.answer = lambda host, to: NEVER
         async with yard.running():
-            await yard.office.receive(ALICE, ["info@posthouse.test"], LETTER + b"\0\r\n")
+            letter = LETTER.replace(b"From: alice@posthouse.test", b"From: dave@elsewhere.test") + b"\0\r\n"
+            await yard.office.receive(ALICE, ["info@posthouse.test"], letter)
             await yard.until_quiet()
         (filed,) = await yard.office.mailbox(ALICE)
         assert b"Action: failed" in filed.octets

@@ -1,13 +1,19 @@
-"""`posthouse domain`: which domains are ours, and what to publish about them."""
+"""`posthouse domain`: which domains are ours, the keys that sign their mail, and what to publish about them."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from posthouse.cli.arguments import DomainType
-from posthouse.cli.office import Office, now, settings, work
-from posthouse.cli.terminal import config_option, json_option, show, table
+from posthouse.cli.office import Office, now, work
+from posthouse.cli.terminal import Complaint, config_option, json_option, show, table
+from posthouse.config import Config
 from posthouse.store import directory
+from posthouse.store.database import Transaction
+
+if TYPE_CHECKING:
+    from posthouse.cli.records import Record
 
 
 @click.group("domain", no_args_is_help=True)
@@ -17,6 +23,7 @@ def domain_command() -> None:
     \b
     posthouse domain add example.org
     posthouse domain dns example.org
+    posthouse domain rotate-dkim example.org
     """
 
 
@@ -25,10 +32,17 @@ def domain_command() -> None:
 @config_option
 @json_option
 def add_command(domain: str, config_path: Path | None, as_json: bool) -> None:
-    """Receive mail for DOMAIN from now on."""
+    """Receive mail for DOMAIN from now on, and sign what leaves from it: two keys are made, RSA and Ed25519."""
+    from posthouse.store import signing
 
     async def task(office: Office) -> None:
-        await office.database.write(lambda tx: directory.add_domain(tx, domain, now()))
+        keys = signing.generate(domain, now())
+
+        def unit(tx: Transaction) -> None:
+            directory.add_domain(tx, domain, now())
+            signing.add(tx, keys, signing.KeyState.ACTIVE, now())
+
+        await office.database.write(unit)
 
     work(config_path, task)
     show(
@@ -70,10 +84,15 @@ def list_command(config_path: Path | None, as_json: bool) -> None:
 @config_option
 @json_option
 def remove_command(domain: str, config_path: Path | None, as_json: bool) -> None:
-    """Receive no more mail for DOMAIN. Its accounts must be gone first; its aliases go with it."""
+    """Receive no more mail for DOMAIN. Its accounts must be gone first; its aliases and keys go with it."""
+    from posthouse.store import signing
 
     async def task(office: Office) -> None:
-        await office.database.write(lambda tx: directory.remove_domain(tx, domain))
+        def unit(tx: Transaction) -> None:
+            directory.remove_domain(tx, domain)
+            signing.forget(tx, domain)
+
+        await office.database.write(unit)
 
     work(config_path, task)
     show({"removed": domain}, as_json, lambda: print(f"{domain} is no longer ours."))
@@ -85,12 +104,48 @@ def remove_command(domain: str, config_path: Path | None, as_json: bool) -> None
 @json_option
 def dns_command(domain: str, config_path: Path | None, as_json: bool) -> None:
     """The records to publish for DOMAIN, as lines of a zone file."""
-    from posthouse.cli.records import records, zone_text
+    from posthouse.cli.records import gather, records, zone_text
 
-    config = settings(config_path)
-    found = records(domain, config)
+    async def task(office: Office) -> "tuple[Config, list[Record]]":
+        def unit(tx: Transaction) -> "list[Record]":
+            _must_be_ours(tx, domain)
+            return records(domain, office.config, *gather(tx, domain))
+
+        return office.config, await office.database.read(unit)
+
+    config, found = work(config_path, task)
     show(
         {"domain": domain, "records": [record.facts() for record in found]},
         as_json,
         lambda: print(zone_text(domain, config.hostname, found), end=""),
     )
+
+
+@domain_command.command("rotate-dkim")
+@click.argument("domain", type=DomainType())
+@click.option("--force", is_flag=True, help="Neither look into the DNS nor wait; a leaked key is reason enough.")
+@config_option
+@json_option
+def rotate_command(domain: str, force: bool, config_path: Path | None, as_json: bool) -> None:
+    """Replace the keys that sign mail of DOMAIN: the next of three steps, each time it is called.
+
+    First new keys are made, and their records printed. Once these are seen in the DNS, the new keys sign, and the old
+    ones are retired: their private halves are forgotten, but their records stay for mail that is under way. When that
+    time is over, the old records may go. Called too early, it says what it waits for and changes nothing.
+
+    \b
+    posthouse domain rotate-dkim example.org
+    """
+    from posthouse.cli.rotation import Turn, advance, words
+
+    async def task(office: Office) -> Turn:
+        await office.database.read(lambda tx: _must_be_ours(tx, domain))
+        return await advance(office, domain, force=force)
+
+    turn = work(config_path, task)
+    show({"domain": domain, **turn.facts()}, as_json, lambda: print(words(domain, turn), end=""))
+
+
+def _must_be_ours(tx: Transaction, domain: str) -> None:
+    if not directory.is_local(tx, domain):
+        raise Complaint(f"{domain} is not one of our domains: posthouse domain add {domain}")

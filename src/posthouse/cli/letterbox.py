@@ -16,8 +16,6 @@ from posthouse.mail.envelope import Envelope
 from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.peer import Peer, Role
 from posthouse.mail.reply import Reply
-from posthouse.route.acceptance import Acceptance
-from posthouse.route.submission import Submission, SubmissionSettings
 from posthouse.store import directory
 from posthouse.store.blobs import Blobs
 from posthouse.store.database import Transaction
@@ -69,6 +67,10 @@ async def writer(office: Office, address: Address) -> directory.Account:
 
 async def post(office: Office, account: directory.Account, envelope: Envelope, octets: bytes) -> Receipt:
     """Submit the message for the account; Refusal where the desk does not take it or one of its recipients."""
+    # With the keys come libraries that take longer to load than most commands take.
+    from posthouse.route.acceptance import Acceptance
+    from posthouse.route.submission import Submission, SubmissionSettings
+
     settings = office.config
     blobs = Blobs(settings.blobs_folder, office.database, office.ids, now)
     acceptance = Acceptance(office.database, blobs, office.ids, office.hints, now, settings.hostname)

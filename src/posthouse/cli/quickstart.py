@@ -12,7 +12,7 @@ import click
 from posthouse.cli.account import generate
 from posthouse.cli.arguments import AddressType
 from posthouse.cli.office import now, user_name
-from posthouse.cli.records import records, zone_text
+from posthouse.cli.records import Record, gather, records, zone_text
 from posthouse.cli.terminal import Complaint, json_option, program, show
 from posthouse.config import NAME, SYSTEM_FILE, Config, load
 from posthouse.mail.address import Address, parse_domain
@@ -109,11 +109,10 @@ def quickstart_command(address: Address, folder: Path | None, hostname: str | No
     try:
         config = load(draft)
         password = generate()
-        asyncio.run(_furnish(config, address, password))
+        found = asyncio.run(_furnish(config, address, password))
         draft.replace(plan.settings)
     finally:
         draft.unlink(missing_ok=True)
-    found = records(address.domain, config)
     zone, unit = zone_text(address.domain, config.hostname, found), _unit(plan)
     data = {
         "settings": str(plan.settings), "data": str(plan.data), "hostname": config.hostname,
@@ -146,22 +145,27 @@ def _settings(plan: Plan) -> str:
     )
 
 
-async def _furnish(config: Config, address: Address, password: str) -> None:
-    """Make the database with domain and account, and the certificate that serves until there is a better one."""
+async def _furnish(config: Config, address: Address, password: str) -> list[Record]:
+    """Make the database with domain, keys and account, and the certificate that serves until there is a better one;
+    gives the records to be published."""
     from posthouse.serve.tls import Keyring
+    from posthouse.store import signing
 
     Keyring(config.hostname, config.tls.certificate, config.tls.key, config.data_dir)
     database = open_sqlite(config.database_file, readers=1)
     try:
         secret = credentials.make(password)
+        keys = signing.generate(address.domain, now())
         account_id = Ids(NODES - 1).next(now())
 
-        def unit(tx: Transaction) -> None:
+        def unit(tx: Transaction) -> list[Record]:
             directory.add_domain(tx, address.domain, now())
+            signing.add(tx, keys, signing.KeyState.ACTIVE, now())
             directory.add_account(tx, account_id, address, now())
             credentials.save(tx, account_id, secret)
+            return records(address.domain, config, *gather(tx, address.domain))
 
-        await database.write(unit)
+        return await database.write(unit)
     finally:
         await database.close()
 

@@ -33,11 +33,11 @@ from posthouse.config import Config, Listen, load
 from posthouse.house import House
 from posthouse.lab.authority import Authority, HostFiles
 from posthouse.lab.nameserver import serve_names
-from posthouse.lab.zone import Names
+from posthouse.lab.zone import Names, Zone
 from posthouse.mail.address import Address
 from posthouse.mail.instant import Instant
 from posthouse.serve.log import logger
-from posthouse.store import credentials, directory
+from posthouse.store import credentials, directory, signing
 from posthouse.store.database import Transaction
 
 HOST = "127.0.0.1"
@@ -78,14 +78,15 @@ SITES = (
 )
 
 
-def names() -> Names:
+def names(zones: Mapping[str, Zone]) -> Names:
     """The DNS of the small internet. The root is ours: whatever is not in it does not exist."""
     found = Names()
     found.add_zone(".")
     for site in SITES:
-        zone = found.add_zone(site.domain)
+        zone = found.add_zone(zones[site.domain])
         zone.add(site.domain, "MX", f"10 {site.hostname}")
         zone.add(site.domain, "TXT", "v=spf1 mx -all")
+        zone.add(f"_dmarc.{site.domain}", "TXT", f"v=DMARC1; p=reject; rua=mailto:postmaster@{site.domain}")
         zone.add(site.hostname, "A", HOST)
         zone.add(site.hostname, "TXT", "v=spf1 a -all")
     reverse = found.add_zone("127.in-addr.arpa")
@@ -107,7 +108,8 @@ class Demo:
         self._passwords: dict[str, str] = {}
         self._dns_port = 0
         self.houses: dict[str, House] = {}
-        self.names = names()
+        self.zones = {site.domain: Zone(site.domain) for site in SITES}
+        self.names = names(self.zones)
 
     async def start(self) -> None:
         """Start everything; where a part fails, what had been started is stopped and the error raised."""
@@ -197,6 +199,18 @@ class Demo:
         await house.start()
         self._open.push_async_callback(house.stop)
         await _people(house, site, self._passwords)
+        for key in await _keys(house, site):
+            self.zones[site.domain].add(key.dns_name, "TXT", key.record)
+
+
+async def _keys(house: House, site: Site) -> list[signing.StoredKey]:
+    """The keys with which the domain signs; made at the first start."""
+    found = await house.database.read(lambda tx: signing.active(tx, site.domain))
+    if not found:
+        made = await asyncio.to_thread(signing.generate, site.domain, house.clock())
+        await house.database.write(lambda tx: signing.add(tx, made, signing.KeyState.ACTIVE, house.clock()))
+        found = await house.database.read(lambda tx: signing.active(tx, site.domain))
+    return found
 
 
 async def _people(house: House, site: Site, passwords: Mapping[str, str]) -> None:
