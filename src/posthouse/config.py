@@ -28,7 +28,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from posthouse.mail.address import AddressError, parse_domain
+from posthouse.mail.address import Address, AddressError, parse_domain
 from posthouse.mail.instant import DAY, HOUR, MINUTE, SECOND
 
 NAME = "posthouse.toml"
@@ -239,6 +239,27 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = ()
 
 
+class Reports(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """DMARC and TLS reports, those of ours and those about us."""
+
+    send: Annotated[
+        bool, Meta(description="tell domains that ask for it, once a day, what came in their name")
+    ] = True
+    failures: Annotated[
+        bool, Meta(description="tell domains that ask for it at once of messages that fail; a few in an hour")
+    ] = False
+    redact: Annotated[
+        bool, Meta(description="leave out of failure reports what tells of people")
+    ] = True
+    author: Annotated[
+        str, Meta(description="address that reports come from; empty: postmaster of your first domain")
+    ] = ""
+    organization: Annotated[str, Meta(description="your name in reports; empty: the domain of their author")] = ""
+    keep: Annotated[Duration, Meta(description="how long reports about your domains are kept, at least 1d")] = Duration(
+        400 * DAY
+    )
+
+
 class Submission(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Mail from our own accounts."""
 
@@ -311,6 +332,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     dns: Dns = Dns()
     checks: Checks = Checks()
     policy: Policy = Policy()
+    reports: Reports = Reports()
     submission: Submission = Submission()
     login: Login = Login()
     web: Web = Web()
@@ -495,6 +517,19 @@ def _examine(config: Config) -> None:
             _network(forwarder, path)
         else:
             _domain(forwarder, path)
+    _reports(config.reports)
+
+
+def _reports(reports: Reports) -> None:
+    if reports.keep < DAY:
+        raise ValueError("reports.keep: must be at least 1d")
+    if not reports.organization.isprintable():
+        raise ValueError("reports.organization: must not hold control characters")
+    if reports.author:
+        try:
+            Address.parse(reports.author)
+        except AddressError as error:
+            raise ValueError(f'reports.author: "{reports.author}" is no address: {error}') from None
 
 
 def is_network(text: str) -> bool:

@@ -27,6 +27,7 @@ from posthouse import wiring
 from posthouse.config import Config, ConfigError, load
 from posthouse.mail.instant import Clock, Instant
 from posthouse.route.acceptance import Acceptance
+from posthouse.route.bureau import Bureau
 from posthouse.route.desk import MailDesk
 from posthouse.route.exchanges import Exchanges
 from posthouse.route.reception import Reception, ReceptionSettings
@@ -79,6 +80,7 @@ class House:
     dns: Resolver
     keyring: tls.Keyring
     login: Login
+    bureau: Bureau
     reception: Reception
     submission: Submission
     relay: Relay
@@ -198,11 +200,13 @@ class House:
         acceptance = Acceptance(
             self.database, self.blobs, self.ids, self.hints, self.clock, config.hostname, recorder
         )
+        owner = f"{config.hostname}/{self.process}"
+        self.bureau = Bureau(acceptance, self.dns.within, wiring.reports(config), owner, recorder)
         size = config.limits.message_size
         self.reception = Reception(
             acceptance,
             ReceptionSettings(size_limit=size, authserv_id=config.checks.authserv_id),
-            wiring.inspection(config, self.dns, self.database),
+            wiring.inspection(config, self.dns, self.database, self.bureau),
             recorder,
         )
         self.submission = Submission(
@@ -212,7 +216,6 @@ class House:
         trust = tls.verified(config.relay.ca_file)
         self._courier = SmtpCourier(CourierSettings(ClientSettings(helo)), self.clock, trust)
         exchanges = Exchanges(self.dns, wiring.routing(config), random.shuffle)
-        owner = f"{config.hostname}/{self.process}"
         self.relay = Relay(
             acceptance, exchanges, self._courier, owner, random.random, wiring.relay(config), recorder
         )
@@ -259,6 +262,7 @@ class House:
             "relay": self._relay,
             "sweep": self._sweep,
             "counts": self._counts,
+            **self.bureau.work,
         }
         self.tasks = [asyncio.create_task(_keep(self, name, doing), name=name) for name, doing in work.items()]
 

@@ -8,15 +8,17 @@ from ipaddress import ip_address, ip_network
 
 from posthouse.checks.dnslists import named
 from posthouse.config import Config, Endpoint, is_network, read_credentials
-from posthouse.mail.address import parse_domain
+from posthouse.mail.address import Address, parse_domain
 from posthouse.mail.delivery import Schedule
 from posthouse.route.authentication import Authentication, CheckSettings, OurDomains
+from posthouse.route.bureau import Bureau
 from posthouse.route.exchanges import RoutingSettings, SmarthostLogin, StaticRoute, TlsRule
 from posthouse.route.exemption import Exemptions
 from posthouse.route.greylisting import Greylisting
 from posthouse.route.policy import GREYLISTS, Policy, Preset
 from posthouse.route.reception import Inspection
 from posthouse.route.relay import RelaySettings
+from posthouse.route.reporting import ReportSettings
 from posthouse.serve.metrics import Metrics
 from posthouse.serve.resolver import Resolver
 from posthouse.store.database import Database
@@ -31,11 +33,11 @@ def resolver(config: Config, metrics: Metrics) -> Resolver:
     )
 
 
-def inspection(config: Config, dns: Resolver, db: Database) -> Inspection:
+def inspection(config: Config, dns: Resolver, db: Database, bureau: Bureau) -> Inspection:
     """Who is asked about mail from outside; nobody who sent it where that is switched off."""
     checks, settings = config.checks, config.policy
     if not checks.enabled:
-        return Inspection()
+        return Inspection(arrival=bureau.arrival)
     lists = tuple(named(zone, weight=weight) for zone, weight in checks.lists.items())
     networks = tuple(ip_network(network) for network in checks.trusted_networks)
     greylists = settings.greylisting and Preset(settings.preset) in GREYLISTS
@@ -43,6 +45,16 @@ def inspection(config: Config, dns: Resolver, db: Database) -> Inspection:
         Authentication(dns, CheckSettings(config.hostname, networks, lists), OurDomains(db)),
         policy(config),
         Greylisting(db) if greylists else None,
+        counts=bureau.counts,
+        arrival=bureau.arrival,
+    )
+
+
+def reports(config: Config) -> ReportSettings:
+    settings = config.reports
+    author = Address.parse(settings.author) if settings.author else None
+    return ReportSettings(
+        settings.send, settings.failures, settings.redact, author, settings.organization, settings.keep
     )
 
 

@@ -3,9 +3,9 @@
     bureau = Bureau(acceptance, dns, settings, owner, observer)
     Inspection(…, counts=bureau.counts, arrival=bureau.arrival)        what reception tells it
     bureau.work                                                        what it does beside, for ever
-    bureau.sweep(tx)                                                   now and then
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from posthouse.mail.dns import Dns
@@ -26,6 +26,7 @@ from posthouse.store.database import Transaction
 GIVE_UP_DAYS = 7
 SENT_KEPT = 400 * DAY
 NAMES_KEPT = 30 * DAY
+SWEEP_SECONDS = 3600.0
 
 
 class Bureau:
@@ -39,7 +40,7 @@ class Bureau:
         owner: str,
         observer: Observer,
     ) -> None:
-        self._clock = acceptance.clock
+        self._acceptance = acceptance
         self._settings = settings
         self.reporter = Reporter(acceptance, dns, settings, owner, observer)
         self.incidents = Incidents(acceptance, dns, settings, observer)
@@ -66,6 +67,7 @@ class Bureau:
         work: dict[str, Callable[[], Awaitable[None]]] = {
             "reports received": self.reader.run,
             "addresses for reports": self.expectations.run,
+            "old reports": self._forget,
         }
         if settings.send:
             work["reports sent"] = self.reporter.run
@@ -73,8 +75,13 @@ class Bureau:
             work["failures reported"] = self.incidents.run
         return work
 
+    async def _forget(self) -> None:
+        while True:
+            await self._acceptance.db.write(self.sweep)
+            await asyncio.sleep(SWEEP_SECONDS)
+
     def sweep(self, tx: Transaction) -> None:
         """Forgets what is old, a part at a time."""
-        now = self._clock()
+        now = self._acceptance.clock()
         reports.sweep(tx, now // DAY - GIVE_UP_DAYS, now - SENT_KEPT)
         feedback.sweep(tx, now - self._settings.keep, now - NAMES_KEPT)
