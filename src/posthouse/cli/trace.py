@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 STAGES: dict[str, tuple[Step, ...]] = {
     "Connection": (Step.CONNECTED, Step.HELLO, Step.TLS, Step.LOGIN),
     "Envelope": (Step.ENVELOPE, Step.RECIPIENT),
-    "Message": (Step.RECEIVED, Step.ADDED),
-    "Checks and decision": (Step.VERDICT, Step.DECISION),
-    "Filing": (Step.DELIVERED, Step.QUEUED),
+    "Message": (Step.RECEIVED, Step.ADDED, Step.SIGNED, Step.UNSIGNED),
+    "Checks and decision": (Step.VERDICT, Step.DECISION, Step.WARNING),
+    "Filing": (Step.DELIVERED, Step.REWRITTEN, Step.SEALED, Step.QUEUED),
     "Answer": (Step.ACCEPTED,),
     "On its way": (
         Step.ROUTE, Step.ATTEMPT, Step.RETRY, Step.RELAYED, Step.DELAYED, Step.FAILED, Step.EXPIRED, Step.BOUNCED,
@@ -36,7 +36,7 @@ _STAGE_OF = {step: stage for stage, steps in STAGES.items() for step in steps}
 
 GOOD = {Step.DELIVERED, Step.ACCEPTED, Step.RELAYED}
 BAD = {Step.FAILED, Step.EXPIRED, Step.DROPPED}
-WAITING = {Step.RETRY, Step.DELAYED, Step.HELD}
+WAITING = {Step.RETRY, Step.DELAYED, Step.HELD, Step.WARNING}
 
 # What the last of these steps means for the recipient it names.
 STANDS = {
