@@ -42,7 +42,7 @@ from posthouse.serve.recorder import Recorder
 from posthouse.serve.relay import CourierSettings, SmtpCourier
 from posthouse.serve.resolver import Resolver
 from posthouse.serve.supervisor import Occupancy, Plan, Supervisor
-from posthouse.store import journeys, queue
+from posthouse.store import greylist, journeys, queue, refusals
 from posthouse.store.blobs import SWEEP_LIMIT, Blobs
 from posthouse.store.database import StoreFault
 from posthouse.store.hints import Hints
@@ -295,6 +295,9 @@ class House:
         while swept or forgotten:
             swept = swept and await self.blobs.sweep(now, short=short) >= SWEEP_LIMIT
             forgotten = forgotten and await self.database.write(forget) >= journeys.SWEEP_LIMIT
+            await asyncio.sleep(SWEEP_PAUSE)
+        for forget in (partial(refusals.sweep, now=now), partial(greylist.sweep, now=now)):
+            await self.database.write(forget)
             await asyncio.sleep(SWEEP_PAUSE)
 
     async def _counts(self) -> None:
