@@ -14,7 +14,7 @@ back, and run again when it is ready (`write`). For all other mail that costs no
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -82,7 +82,10 @@ class _Ways:
 
 
 class Acceptance:
-    """The one way into the store for messages. `hostname` is our own name, as Received and Message-ID show it."""
+    """The one way into the store for messages.
+
+    `hostname` is our own name, as Received and Message-ID show it; `own_ips` has the addresses of this host.
+    """
 
     def __init__(
         self,
@@ -93,6 +96,7 @@ class Acceptance:
         clock: Clock,
         hostname: str,
         observer: Observer | None = None,
+        own_ips: Container[str] = (),
     ) -> None:
         self.db = db
         self.blobs = blobs
@@ -100,9 +104,18 @@ class Acceptance:
         self.hints = hints
         self.clock = clock
         self.hostname = hostname
+        self._own_ips = own_ips
         self._observer = observer or Unobserved()
         self.signer = Signer(self._observer)
         self._readers = asyncio.Semaphore(READERS)
+
+    def at_home(self, address: Address) -> Address:
+        """What the directory is asked for: an address at an address literal of ours is one of our first domain.
+
+        So nothing for ourselves is ever relayed, and postmaster is reached that way too (RFC 5321 §4.5.1).
+        """
+        literal = address.literal
+        return Address(address.local_part, "") if literal is not None and literal in self._own_ips else address
 
     async def read(self, content: Content, now: Instant, added: bytes = b"") -> Reading:
         """`filing.read` of a received body, wherever it lies."""
@@ -240,7 +253,8 @@ class Acceptance:
         ways = _Ways()
         mail_from, size = letter.envelope.mail_from, letter.content.size
         for rcpt in letter.envelope.rcpt_to:
-            resolution = resolve(tx, rcpt.address, mail_from, letter.now, size=size, hostname=self.hostname)
+            address = self.at_home(rcpt.address)
+            resolution = resolve(tx, address, mail_from, letter.now, size=size, hostname=self.hostname)
             if isinstance(resolution, Full) and mail_from is None and letter.relays:
                 resolution = _although_full(tx, resolution)
             facts: dict[str, Fact] = {"address": str(rcpt.address), "reply": str(TAKEN)}
@@ -277,6 +291,8 @@ class Acceptance:
                 "address": [str(address) for address in addresses],
             },
         )
+        if opinion.also is not None:
+            opinion.also(tx)
         return [*opinion.stamps(account, letter.now), delivered]
 
     def _enqueue(self, tx: Transaction, letter: Letter, ways: _Ways, onward: Onward) -> list[Stamp]:

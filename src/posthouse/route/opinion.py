@@ -7,7 +7,7 @@ Junk, its prefix begins with `fields`, and the journey has `verdicts`, then `war
 something to tell. An opinion never refuses a message; what is decided for everybody is the policy's affair.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from posthouse.mail.instant import Instant
 from posthouse.mail.journey import Fact, Stamp, Step
 from posthouse.mail.verdict import Verdict
 from posthouse.mail.words import one_line
+from posthouse.store.database import Transaction
 
 WARNING_FIELD = "Posthouse-Warning"
 """The header field in front of a message that tells its reader what to beware of. Only the first one is ours."""
@@ -30,7 +31,8 @@ class Opinion:
     """`verdicts` are those of the checks that look at the account; `clues` the words by which its junk filter decided.
 
     `junk` is the reason why the account's copy goes to Junk, "" where it does not. `warning` is a sentence for the
-    reader without its full stop, "" without one.
+    reader without its subject and full stop, "" without one. `also` is a further unit of work for the transaction that
+    files the copy: what the account remembers of it.
     """
 
     verdicts: tuple[Verdict, ...] = ()
@@ -38,13 +40,15 @@ class Opinion:
     clues: tuple[str, ...] = ()
     junk: str = ""
     warning: str = ""
+    also: Callable[[Transaction], None] | None = None
 
     @property
     def fields(self) -> bytes:
         """Header fields for the front of the account's copy, folded, CRLF included."""
         if not self.warning:
             return b""
-        return format_field(WARNING_FIELD, one_line(self.warning[:_WARNING_CHARACTERS])).encode("ascii")
+        said = f"This message {one_line(self.warning)[:_WARNING_CHARACTERS]}."
+        return format_field(WARNING_FIELD, said).encode("ascii")
 
     def stamps(self, account: Address, at: Instant) -> list[Stamp]:
         """What the journey tells of it, each with the account that it holds for."""

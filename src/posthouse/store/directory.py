@@ -115,6 +115,7 @@ class Owned:
 _ACCOUNT_COLUMNS = "account_id, local_part, domain, name, quota, octets, suspended, created"
 _ACCOUNT = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts WHERE account_id = $1"  # noqa: S608
 _BY_ADDRESS = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts WHERE domain = $1 AND local_key = $2"  # noqa: S608
+_NEIGHBOURS = "SELECT local_part, domain, name FROM accounts WHERE domain = $1 ORDER BY account_id LIMIT $2"
 _ACCOUNTS = f"SELECT {_ACCOUNT_COLUMNS} FROM accounts ORDER BY domain, local_key"  # noqa: S608
 _FIRST_ACCOUNT = f"{_ACCOUNT.replace('account_id = $1', 'domain = $1')} ORDER BY account_id LIMIT 1"
 _ADD_ACCOUNT = (
@@ -376,6 +377,11 @@ def find_account(tx: Transaction, address: Address) -> Account | None:
 def accounts(tx: Transaction) -> list[Account]:
     """All accounts, by domain and name."""
     return [_account(row) for row in tx.all(_ACCOUNTS)]
+
+
+def neighbours(tx: Transaction, domain: str, limit: int) -> list[tuple[Address, str]]:
+    """Addresses and names of the accounts of one domain, the oldest first."""
+    return [(Address(local_part, domain), name) for local_part, domain, name in tx.all(_NEIGHBOURS, domain, limit)]
 
 
 def is_open(tx: Transaction, account_id: int) -> bool:
