@@ -87,7 +87,8 @@ def send_on(
         words = f"<{alias}> leads elsewhere, and mail in our own name is only sent on if DMARC passes"
         raise Unplaceable(Reply(550, "5.7.1", words))
     seal = ready.seal
-    if seal is None and known is not None:
+    # A seal tells what was found out. Mail of our own networks is not examined, so there is nothing to tell.
+    if seal is None and known is not None and known.results:
         keys = signing.active(tx, hostname) or signing.active(tx, alias.domain)
         if keys:
             raise Unready(partial(_seal, letter, known, keys, signer))
