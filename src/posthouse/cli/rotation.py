@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from posthouse.cli.office import Office, now
 from posthouse.cli.records import Record, key_records, zone_line
+from posthouse.cli.terminal import Complaint
 from posthouse.mail.dns import Dns, DnsFault
 from posthouse.mail.instant import DAY, Instant, rfc3339
 from posthouse.serve.resolver import Resolver
@@ -71,6 +72,8 @@ async def advance(office: Office, domain: str, *, force: bool) -> Turn:
 async def _publish(office: Office, domain: str, taken: Sequence[str]) -> Turn:
     at = now()
     made = signing.generate(domain, at, taken)
+    if not made:
+        raise Complaint(f"{domain} cannot have keys: it is no name that others could ask for")
 
     def unit(tx: Transaction) -> list[StoredKey]:
         signing.add(tx, made, KeyState.PUBLISHED, at)

@@ -81,12 +81,14 @@ _FORGET = "DELETE FROM signing_keys WHERE domain = $1"
 
 
 def generate(domain: str, now: Instant, taken: Iterable[str] = ()) -> tuple[SigningKey, ...]:
-    """A new key of each algorithm; `taken` are selectors the domain has or had."""
+    """A new key of each algorithm; `taken` are selectors the domain has or had. A domain of one label (localhost) has
+    none: d= has to be a name that others can ask for."""
+    if "." not in domain:
+        return ()
     used = set(taken)
-    found = []
-    for algorithm, letter in _LETTERS.items():
-        found.append(SigningKey.generate(domain, _selector(letter, now, used), algorithm))
-    return tuple(found)
+    return tuple(
+        SigningKey.generate(domain, _selector(letter, now, used), algorithm) for algorithm, letter in _LETTERS.items()
+    )
 
 
 def add(tx: Transaction, keys: Iterable[SigningKey], state: KeyState, now: Instant) -> None:
