@@ -109,6 +109,7 @@ def test_what_is_no_place_is_refused(text: str) -> None:
         (HOST + '[queue]\ngaps = ["1s"]', "queue.gaps: must each be at least 1m"),
         (HOST + '[queue]\nexpire = "1h"', "queue.expire: must not be shorter than queue.delay_notice"),
         (HOST + '[tls]\nkey = "x"', "tls: certificate and key belong together"),
+        (HOST + 'public_addresses = ["mx.example.org"]', "public_addresses[0]: "),
         (HOST + '[journeys]\nkeep = "23h"', "journeys.keep: must be at least 1d"),
         (HOST + '[run]\ngroup = "x"', "run.group: needs run.user"),
         (HOST + '[web]\nmetrics_from = ["localnet"]', "web.metrics_from[0]: "),

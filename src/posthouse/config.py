@@ -324,6 +324,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     hostname: Annotated[str, Meta(description="name of this host: greeting, EHLO, Received, certificate")]
     data_dir: Annotated[Path, Meta(description="database, messages and keys")] = Path("/var/lib/posthouse")
+    public_addresses: Annotated[
+        tuple[str, ...], Meta(description="addresses under which others reach this host, where it has them from a NAT")
+    ] = ()
     listen: Listen = Listen()
     tls: Tls = Tls()
     limits: Limits = Limits()
@@ -479,6 +482,11 @@ def _examine(config: Config) -> None:
     if _HOSTNAME.fullmatch(config.hostname) is None:
         raise ValueError(f'hostname: must be a full domain name in lower case, such as "mx.example.org", not '
                          f'"{config.hostname}"')
+    for index, address in enumerate(config.public_addresses):
+        try:
+            ip_address(address)
+        except ValueError as error:
+            raise ValueError(f"public_addresses[{index}]: {error}") from None
     if config.relay.helo and _HOSTNAME.fullmatch(config.relay.helo) is None:
         raise ValueError(f'relay.helo: must be a full domain name in lower case, not "{config.relay.helo}"')
     if (config.tls.certificate is None) is not (config.tls.key is None):

@@ -34,6 +34,7 @@ from posthouse.route.reception import Reception, ReceptionSettings
 from posthouse.route.relay import Relay
 from posthouse.route.submission import Submission, SubmissionSettings
 from posthouse.serve import imap, pop3, smtp, tls
+from posthouse.serve.addresses import OwnAddresses
 from posthouse.serve.listener import Census, Door, Listener, open_sockets
 from posthouse.serve.log import Logger, logger
 from posthouse.serve.login import Login
@@ -198,7 +199,8 @@ class House:
         self.login = Login(self.database, self.metrics, doorkeeper=doorkeeper)
         recorder = Recorder(self.log, self.metrics)
         acceptance = Acceptance(
-            self.database, self.blobs, self.ids, self.hints, self.clock, config.hostname, recorder
+            self.database, self.blobs, self.ids, self.hints, self.clock, config.hostname, recorder,
+            OwnAddresses(config.public_addresses),
         )
         owner = f"{config.hostname}/{self.process}"
         self.bureau = Bureau(acceptance, self.dns.within, wiring.reports(config), owner, recorder)

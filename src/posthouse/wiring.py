@@ -85,7 +85,7 @@ def routing(config: Config) -> RoutingSettings:
     own_ips = {place.host for places in config.listen.all().values() for place in places if _is_own(place)}
     return RoutingSettings(
         own_names=frozenset({config.hostname}),
-        own_ips=frozenset(own_ips),
+        own_ips=frozenset(own_ips).union(config.public_addresses),
         routes={domain.lower(): _route(place, logins) for domain, place in config.relay.routes.items()},
         allow_private=config.relay.private_networks,
         port=config.relay.port,

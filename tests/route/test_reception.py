@@ -106,6 +106,34 @@ def test_postmaster_is_always_taken(tmp_path: Path) -> None:
     in_office(tmp_path, work)
 
 
+@pytest.mark.parametrize("ip", ["192.0.2.25", "2001:db8::25"])
+def test_an_address_at_a_literal_of_ours_is_one_of_our_first_domain(tmp_path: Path, ip: str) -> None:
+    """RFC 5321 §4.5.1, §4.1.3."""
+    literal = f"[ipv6:{ip}]" if ":" in ip else f"[{ip}]"
+
+    async def work(office: Office) -> None:
+        office.acceptance._own_ips = {ip}
+        for name, code in (
+            ("postmaster", TAKEN), ("PostMaster", TAKEN), ("bob", TAKEN), ("bob+x", TAKEN), ("carol", (550, "5.1.1")),
+            ("carol%far.test", (550, "5.1.1")),
+        ):  # fmt: skip
+            replies = await office.receive("carol@far.test", [f"{name}@{literal}"])
+            assert codes(replies)[1] == code
+        (words,) = [reply.text for reply in replies[1:]]
+        assert literal in words
+        assert "taken" not in words
+        first, second = await office.mailbox("alice@posthouse.test")
+        assert f"Delivered-To: postmaster@{literal}\r\n".encode() in first.prefix
+        assert f"for <PostMaster@{literal}>".encode() in second.prefix
+        assert len(await office.mailbox("bob@posthouse.test")) == 2
+        assert await office.queued() == []
+        for stranger in ("[192.0.2.26]", "[ipv6:2001:db8::26]"):
+            replies = await office.receive("carol@far.test", [f"postmaster@{stranger}"])
+            assert codes(replies)[1] == (550, "5.7.1")
+
+    in_office(tmp_path, work)
+
+
 def test_our_notices_can_be_answered(tmp_path: Path) -> None:
     async def work(office: Office) -> None:
         writer = "Postmaster@mx.posthouse.test"
@@ -187,9 +215,11 @@ FORMS = [
 SENDERS = [None, "who@far.test", "alice@posthouse.test", "who@[192.0.2.7]"]
 
 
+@pytest.mark.parametrize("own_ips", [(), ("192.0.2.1",)], ids=["a literal of others", "a literal of ours"])
 @pytest.mark.parametrize("open_house", [False, True], ids=["plain", "catch-all and aliases"])
-def test_no_form_of_a_recipient_is_relayed(tmp_path: Path, open_house: bool) -> None:
+def test_no_form_of_a_recipient_is_relayed(tmp_path: Path, open_house: bool, own_ips: tuple[str, ...]) -> None:
     async def work(office: Office) -> None:
+        office.acceptance._own_ips = own_ips
         if open_house:
             await office.alias("@posthouse.test", "bob@posthouse.test")
             await office.alias("u@posthouse.test", "alice@posthouse.test")

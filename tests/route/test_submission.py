@@ -227,3 +227,15 @@ def test_an_account_that_is_closed_while_it_is_logged_in_sends_no_more(
         assert len(await office.queued()) == 1
 
     in_office(tmp_path, work)
+
+
+def test_what_is_for_a_literal_of_ours_is_never_queued(tmp_path: Path) -> None:
+    async def work(office: Office) -> None:
+        office.acceptance._own_ips = {"192.0.2.25"}
+        rcpts = ["postmaster@[192.0.2.25]", "bob@[192.0.2.25]", "nobody@[192.0.2.25]", "carol@[192.0.2.26]"]
+        replies = await office.submit(ALICE, rcpts, LETTER)
+        assert codes(replies)[1:] == [(250, "2.1.5"), (250, "2.1.5"), (550, "5.1.1"), (250, "2.1.5"), (250, "2.0.0")]
+        assert len(await office.mailbox("bob@posthouse.test")) == 1
+        assert await office.waiting_for() == ["carol@[192.0.2.26]"]
+
+    in_office(tmp_path, work)

@@ -129,6 +129,8 @@ def test_a_stranger_can_neither_relay_nor_guess_nor_pose_as_alice(tmp_path: Path
             assert client.rcpt(CAROL)[0] == 550
             assert client.rcpt("nobody@posthouse.test")[0] == 550
             assert client.rcpt(BOB)[0] == 250
+            assert client.rcpt("postmaster@[127.0.0.1]")[0] == 250
+            assert client.rcpt("nobody@[127.0.0.1]")[0] == 550
         with smtplib.SMTP("localhost", net.ports["submission"], timeout=20) as client:
             client.starttls(context=net.trust)
             client.ehlo()

@@ -120,9 +120,10 @@ class Reception:
         now = self._acceptance.clock()
         if 0 <= now - self._taken.get(address, 0) < _MEMORY:
             return TAKEN
+        acceptance = self._acceptance
         try:
-            resolution, lasting = await self._acceptance.db.read(
-                partial(_look_up, address, envelope, now, self._acceptance.hostname), quick=True
+            resolution, lasting = await acceptance.db.read(
+                partial(_look_up, acceptance.at_home(address), envelope, now, acceptance.hostname), quick=True
             )
         except StoreFault as fault:
             return store_reply(fault)

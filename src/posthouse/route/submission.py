@@ -91,10 +91,11 @@ class Submission:
             return _LOGIN_FIRST
         acceptance = self._acceptance
         now, size = acceptance.clock(), envelope.size or 0
+        address = acceptance.at_home(rcpt.address)
         try:
             resolution = await acceptance.db.read(
                 lambda tx: resolve(
-                    tx, rcpt.address, envelope.mail_from, now, size=size, hostname=acceptance.hostname
+                    tx, address, envelope.mail_from, now, size=size, hostname=acceptance.hostname
                 ),
                 quick=True,
             )
