@@ -9,6 +9,7 @@ settings file: when the file changes, the next house takes over the sockets whil
 """
 
 import asyncio
+import os
 import random
 import resource
 import time
@@ -34,7 +35,6 @@ from posthouse.route.reception import Reception, ReceptionSettings
 from posthouse.route.relay import Relay
 from posthouse.route.submission import Submission, SubmissionSettings
 from posthouse.serve import imap, pop3, smtp, tls
-from posthouse.serve.addresses import OwnAddresses
 from posthouse.serve.listener import Census, Door, Listener, open_sockets
 from posthouse.serve.log import Logger, logger
 from posthouse.serve.login import Login
@@ -42,6 +42,7 @@ from posthouse.serve.metrics import SNAPSHOT_SECONDS, Metrics, SharedMetrics
 from posthouse.serve.recorder import Recorder
 from posthouse.serve.relay import CourierSettings, SmtpCourier
 from posthouse.serve.resolver import Resolver
+from posthouse.serve.sketch import SharedLimits
 from posthouse.serve.supervisor import Occupancy, Plan, Supervisor
 from posthouse.store import greylist, journeys, queue, refusals
 from posthouse.store.blobs import SWEEP_LIMIT, Blobs
@@ -94,20 +95,21 @@ class House:
         log: Logger | None = None,
         clock: Clock = now,
         process: int = 0,
-        processes: int = 1,
+        shared: SharedLimits | None = None,
         occupied: bool = False,
         predecessor: "House | None" = None,
     ) -> None:
         """`sockets`: already bound and listening, by service; else they are bound by `start`. They belong to the house.
 
-        `process` counts from 0 where several `processes` serve together. `occupied`: whoever called has locked the data
-        folder. `predecessor`: a house on the same data in this process, still at work, from which this one takes over.
+        `process` counts from 0 where several processes serve together, and `shared` is what they have in common.
+        `occupied`: whoever called has locked the data folder. `predecessor`: a house on the same data in this process,
+        still at work, from which this one takes over.
         """
         self.config = config
         self.clock = clock
         self.log = (log or logger(config.log.format, config.log.level)).bind(house=config.hostname)
         self.process = process
-        self.processes = processes
+        self._shared = shared
         self.ids: Ids = predecessor.ids if predecessor else Ids(process)
         self.metrics: Metrics = predecessor.metrics if predecessor else Metrics()
         self.began = time.monotonic()
@@ -195,12 +197,10 @@ class House:
         await self.hints.start()
         self.blobs = Blobs(config.blobs_folder, self.database, self.ids, self.clock)
         self.dns = wiring.resolver(config, self.metrics)
-        doorkeeper = self._predecessor.login.doorkeeper if self._predecessor else None
-        self.login = Login(self.database, self.metrics, doorkeeper=doorkeeper)
+        self.login = self._login()
         recorder = Recorder(self.log, self.metrics)
         acceptance = Acceptance(
-            self.database, self.blobs, self.ids, self.hints, self.clock, config.hostname, recorder,
-            OwnAddresses(config.public_addresses),
+            self.database, self.blobs, self.ids, self.hints, self.clock, config.hostname, recorder
         )
         owner = f"{config.hostname}/{self.process}"
         self.bureau = Bureau(acceptance, self.dns.within, wiring.reports(config), owner, recorder)
@@ -227,6 +227,14 @@ class House:
             listener.start()
             self.log.info("listening", service=listener.service, port=listener.port)
 
+    def _login(self) -> Login:
+        """Passwords are checked on as many threads as there are cores, those of all processes together."""
+        cores = max(1, (os.cpu_count() or 1) // (self._shared.processes if self._shared else 1))
+        doorkeeper = self._shared.doorkeeper if self._shared else None
+        if self._predecessor is not None:
+            doorkeeper = self._predecessor.login.doorkeeper
+        return Login(self.database, self.metrics, cores=cores, doorkeeper=doorkeeper)
+
     def _listen(self) -> None:
         """A listener for every service that has a door and a place."""
         config = self.config
@@ -237,7 +245,8 @@ class House:
         doors = _doors(self)
         limits = config.limits
         total = min(limits.connections, int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * DESCRIPTORS_SHARE))
-        census = Census(limits.connections_per_address, limits.connections_per_network, total)
+        strangers = self._shared.strangers if self._shared else None
+        census = Census(limits.connections_per_address, limits.connections_per_network, total, strangers)
         for service, listening in self._sockets.items():
             listener = Listener(
                 service,
@@ -255,7 +264,7 @@ class House:
     def _work(self) -> None:
         """What goes on beside the connections, for as long as the house stands."""
         shared = None
-        if self.processes > 1:
+        if self._shared is not None:
             folder = self.config.data_dir / "run"
             folder.mkdir(mode=0o700, exist_ok=True)
             shared = SharedMetrics(self.metrics, folder, self.process)
@@ -458,13 +467,22 @@ class Standing:
     """
 
     def __init__(
-        self, path: Path, config: Config, bound: Mapping[str, list[socket]], process: int, log: Logger
+        self,
+        path: Path,
+        config: Config,
+        bound: Mapping[str, list[socket]],
+        process: int,
+        log: Logger,
+        shared: SharedLimits | None = None,
     ) -> None:
         self._path = path
         self._config = config
         self._bound = bound
         self._process = process
         self._log = log
+        self._shared = shared
+        if shared is not None:
+            shared.join(process)
         self._house: House | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -519,8 +537,8 @@ class Standing:
     async def _begin(self, config: Config, log: Logger) -> House:
         doubles = {service: [each.dup() for each in listening] for service, listening in self._bound.items()}
         house = House(
-            config, sockets=doubles, log=log, process=self._process, processes=config.run.process_count,
-            occupied=True, predecessor=self._house,
+            config, sockets=doubles, log=log, process=self._process, shared=self._shared, occupied=True,
+            predecessor=self._house,
         )
         await house.start()
         return house
@@ -533,4 +551,6 @@ def serve(path: Path, config: Config | None = None, log: Logger | None = None) -
     """
     config = config or load(path)
     log = log or logger(config.log.format, config.log.level)
-    return Supervisor(plan(config), lambda bound, process: Standing(path, config, bound, process, log), log).run()
+    found = plan(config)
+    shared = SharedLimits(found.processes) if found.processes > 1 else None
+    return Supervisor(found, lambda bound, process: Standing(path, config, bound, process, log, shared), log).run()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from posthouse.serve.limits import Recent, Tally, networks
+from posthouse.serve.limits import Tally, networks
 
 
 def test_a_count_halves_with_time() -> None:
@@ -22,15 +22,12 @@ def test_a_clock_that_steps_back_makes_no_count_grow() -> None:
 
 
 def test_no_flood_of_keys_takes_more_memory_than_was_given() -> None:
-    tally, recent = Tally(100.0, most=10), Recent(100.0, most=10)
+    tally = Tally(100.0, most=10)
     for number in range(1_000):
         tally.add(number, 0.0)
-        recent.add(number, 0.0)
-    assert len(tally) == len(recent) == 10
+    assert len(tally) == 10
     assert tally.count(999, 0.0) == 1.0
     assert tally.count(0, 0.0) == 0.0
-    assert recent.holds(999, 0.0)
-    assert not recent.holds(0, 0.0)
 
 
 def test_a_key_in_use_outlives_a_flood_of_others() -> None:
@@ -39,13 +36,6 @@ def test_a_key_in_use_outlives_a_flood_of_others() -> None:
         tally.add("busy", 0.0)
         tally.add(number, 0.0)
     assert tally.count("busy", 0.0) == pytest.approx(100.0)
-
-
-def test_what_is_recent_grows_old() -> None:
-    recent = Recent(60.0)
-    recent.add("k", 0.0)
-    assert recent.holds("k", 59.0)
-    assert not recent.holds("k", 60.0)
 
 
 def test_addresses_of_one_network_share_its_key() -> None:

@@ -374,8 +374,6 @@ def test_guessing_from_a_known_address_is_slowed_too() -> None:
     # A success (the owner types it right) ends the wait for that address.
     keeper.succeeded("alice", "192.0.2.7", 0.0)
     assert keeper.wait("alice", "192.0.2.7", 0.0) == 0.0
-    # After a month without a login an address is a stranger again.
-    assert keeper.wait("alice", "192.0.2.7", login_module.KNOWN_SECONDS) is not None
 
 
 def test_the_line_for_hashing_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

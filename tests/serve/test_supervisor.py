@@ -5,11 +5,12 @@ import pwd
 import signal
 import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -341,6 +342,75 @@ def test_children_share_the_memory_of_what_was_loaded_before_them(tmp_path: Path
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines[1:]}
             assert kilobytes["Shared_Dirty"] > kilobytes["Private_Dirty"]
+        assert server.stop() == 0
+
+
+@contextmanager
+def asleep(pid: int) -> Iterator[None]:
+    """While one child sleeps, the other takes what comes."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def greeting(port: int, held: ExitStack) -> bytes:
+    return held.enter_context(socket.create_connection(("127.0.0.1", port), 20)).recv(200)
+
+
+def test_an_address_has_no_more_places_in_two_processes_than_in_one(tmp_path: Path) -> None:
+    more = "[limits]\nconnections_per_address = 4\n[run]\nprocesses = 2\n"
+    with ServerProcess(tmp_path, more) as server, ExitStack() as held:
+        server.saw("serving", processes=2)
+        port = server.port("smtp")
+        one, other = server.children()
+        with asleep(one):
+            leaving = held.enter_context(socket.create_connection(("127.0.0.1", port), 20))
+            assert leaving.recv(200).startswith(b"220 ")
+            assert all(greeting(port, held).startswith(b"220 ") for _ in range(3))
+        with asleep(other):
+            assert greeting(port, held).startswith(b"421 4.7.0 ")
+        # Who leaves makes room, whichever process he was with.
+        leaving.close()
+        until(lambda: greeting(port, held).startswith(b"220 "))
+        # What a process held that died is free again as soon as it is back.
+        os.kill(other, signal.SIGKILL)
+        server.saw("process died and will be started again")
+        until(lambda: greeting(port, held).startswith(b"220 "))
+        held.close()
+        assert server.stop() == 0
+
+
+def failed_login(server: ServerProcess) -> int:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    client = smtplib.SMTP("127.0.0.1", server.port("submission"), timeout=20)
+    try:
+        client.starttls(context=context)
+        client.ehlo("far.test")
+        try:
+            client.login("nobody@example.org", "wrong")
+        except smtplib.SMTPAuthenticationError as error:
+            return error.smtp_code
+        raise AssertionError("nobody got in")
+    finally:
+        client.close()
+
+
+def test_failed_logins_count_for_both_of_two_processes(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, "[run]\nprocesses = 2\n") as server:
+        server.saw("serving", processes=2)
+        one, other = server.children()
+        with asleep(one):
+            until(lambda: failed_login(server) == 454)
+        with asleep(other):
+            assert failed_login(server) == 454
+        # They outlive the process that counted them.
+        os.kill(other, signal.SIGKILL)
+        server.saw("listening", 3, service="submission")
+        with asleep(one):
+            assert failed_login(server) == 454
         assert server.stop() == 0
 
 

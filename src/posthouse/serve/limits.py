@@ -13,6 +13,21 @@ his own out of memory still meets the count of his network.
 from collections import OrderedDict
 from collections.abc import Hashable
 from ipaddress import IPv6Address
+from typing import Protocol
+
+
+class Counts(Protocol):
+    """A count for each key; `now` in seconds of a monotonic clock. A `Tally`, or a `Sketch` of many processes."""
+
+    def add(self, key: Hashable, now: float, amount: float = 1.0) -> float:
+        """Count `amount` more; gives the new count."""
+        ...
+
+    def count(self, key: Hashable, now: float) -> float:
+        """The count as it has faded by now; 0.0 for an unknown key."""
+        ...
+
+    def forget(self, key: Hashable, now: float) -> None: ...
 
 
 class Tally:
@@ -26,7 +41,6 @@ class Tally:
         self._counts: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def add(self, key: Hashable, now: float, amount: float = 1.0) -> float:
-        """Count one more; gives the new count."""
         count = self.count(key, now) + amount
         self._counts[key] = (count, now)
         self._counts.move_to_end(key)
@@ -35,7 +49,6 @@ class Tally:
         return count
 
     def count(self, key: Hashable, now: float) -> float:
-        """The count as it has faded by now; 0.0 for an unknown key."""
         kept = self._counts.get(key)
         if kept is None:
             return 0.0
@@ -43,35 +56,11 @@ class Tally:
         # A clock that steps back does not make counts grow.
         return float(count * 0.5 ** (max(0.0, now - at) / self._half_life))
 
-    def forget(self, key: Hashable) -> None:
+    def forget(self, key: Hashable, now: float) -> None:
         self._counts.pop(key, None)
 
     def __len__(self) -> int:
         return len(self._counts)
-
-
-class Recent:
-    """Keys seen within the last `seconds`, at most `most` of them, the longest unseen forgotten first."""
-
-    __slots__ = ("_keys", "_most", "_seconds")
-
-    def __init__(self, seconds: float, most: int = 50_000) -> None:
-        self._seconds = seconds
-        self._most = most
-        self._keys: OrderedDict[Hashable, float] = OrderedDict()
-
-    def add(self, key: Hashable, now: float) -> None:
-        self._keys[key] = now
-        self._keys.move_to_end(key)
-        if len(self._keys) > self._most:
-            self._keys.popitem(last=False)
-
-    def holds(self, key: Hashable, now: float) -> bool:
-        at = self._keys.get(key)
-        return at is not None and now - at < self._seconds
-
-    def __len__(self) -> int:
-        return len(self._keys)
 
 
 # The widths of networks whose failures are counted, narrowest first.

@@ -26,6 +26,7 @@ from ipaddress import IPv6Address
 from socket import socket
 from typing import Protocol, cast
 
+from posthouse.serve.limits import Counts
 from posthouse.serve.metrics import Metrics
 
 BACKLOG = 1024
@@ -63,11 +64,15 @@ NetworkKey = str | int
 class Census:
     """Counts the connections before login: of each IPv4 address, of each IPv6 /64, and all of the process."""
 
-    def __init__(self, per_address: int = 10, per_network: int = 20, total: int = 20_000) -> None:
+    def __init__(
+        self, per_address: int = 10, per_network: int = 20, total: int = 20_000, shared: Counts | None = None
+    ) -> None:
+        """`shared`: where those of the other processes are counted too; the first two limits then hold for all."""
         self.per_address = per_address
         self.per_network = per_network
         self.total = total
         self.open = 0
+        self._shared = shared
         self._strangers: dict[NetworkKey, int] = {}
         self._waiting: list[Callable[[], None]] = []
 
@@ -82,7 +87,11 @@ class Census:
     def enter(self, key: NetworkKey) -> bool:
         """Count a new connection, or refuse it because its address holds too many."""
         count = self._strangers.get(key, 0)
-        if count >= (self.per_address if isinstance(key, str) else self.per_network):
+        most = self.per_address if isinstance(key, str) else self.per_network
+        if count >= most:
+            return False
+        if self._shared is not None and self._shared.add(key, 0.0) > most:
+            self._shared.add(key, 0.0, -1.0)
             return False
         self._strangers[key] = count + 1
         self.open += 1
@@ -90,6 +99,8 @@ class Census:
 
     def known(self, key: NetworkKey) -> None:
         """A connection has logged in, or ended without."""
+        if self._shared is not None:
+            self._shared.add(key, 0.0, -1.0)
         count = self._strangers[key] - 1
         if count:
             self._strangers[key] = count

@@ -13,7 +13,7 @@ Failures are counted for the networks around the address and for the account nam
   from where he is known, whatever the world is trying; only failures for that very account from that very network
   (an old password in a forgotten program) make him wait.
 
-The counts are those of this process and begin anew with it.
+Where several processes serve, the counts are those of all of them together (`sketch`). They begin anew with the server.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from enum import StrEnum
 
 from posthouse.mail.address import Address, AddressError
 from posthouse.mail.peer import Peer
-from posthouse.serve.limits import Recent, Tally, networks
+from posthouse.serve.limits import Counts, Tally, networks
 from posthouse.serve.metrics import Metrics
 from posthouse.store import credentials, directory
 from posthouse.store.database import Database, StoreFault, Transaction
@@ -45,6 +45,7 @@ ACCOUNT_FAILURES = 10.0
 LONGEST_WAIT = 8.0
 FIRST_WAIT = 0.25
 KNOWN_SECONDS = 30 * 86_400.0
+_KNOWN = 0.5  # a login counts for one, and half after KNOWN_SECONDS
 
 
 class Why(StrEnum):
@@ -96,16 +97,17 @@ class _Found:
 class Doorkeeper:
     """Who failed, who is known: whether a login may be tried now, and after what wait. No I/O; `now` in seconds."""
 
-    def __init__(self) -> None:
-        self._networks = Tally(HALF_LIFE)
-        self._accounts = Tally(HALF_LIFE)
-        self._pairs = Tally(HALF_LIFE)
-        self._known = Recent(KNOWN_SECONDS)
+    def __init__(self, counts: Callable[[float], Counts] = Tally) -> None:
+        """`counts` makes a tally with a half-life in seconds."""
+        self._networks = counts(HALF_LIFE)
+        self._accounts = counts(HALF_LIFE)
+        self._pairs = counts(HALF_LIFE)
+        self._known = counts(KNOWN_SECONDS)
 
     def wait(self, name: str, ip: str, now: float) -> float | None:
         """Seconds to wait before the password is looked at, None for: not now."""
         around = networks(ip)
-        if self._known.holds((name, around[0]), now):
+        if self._known.count((name, around[0]), now) > _KNOWN:
             return _wait(self._pairs.count((name, around[0]), now))
         for network, most in zip(around, NETWORK_FAILURES, strict=True):
             if self._networks.count(network, now) >= most:
@@ -121,8 +123,9 @@ class Doorkeeper:
 
     def succeeded(self, name: str, ip: str, now: float) -> None:
         home = networks(ip)[0]
-        self._known.add((name, home), now)
-        self._pairs.forget((name, home))
+        # Once more does not make it known for longer.
+        self._known.add((name, home), now, 1.0 - self._known.count((name, home), now))
+        self._pairs.forget((name, home), now)
 
 
 def _wait(failures: float) -> float:
