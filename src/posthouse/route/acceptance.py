@@ -291,6 +291,8 @@ class Acceptance:
                 "address": [str(address) for address in addresses],
             },
         )
+        if opinion.also is not None:
+            opinion.also(tx)
         return [*opinion.stamps(account, letter.now), delivered]
 
     def _enqueue(self, tx: Transaction, letter: Letter, ways: _Ways, onward: Onward) -> list[Stamp]:
