@@ -1,0 +1,191 @@
+"""The keys of a domain: made with it, published, replaced step by step."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dns.rdatatype
+import pytest
+
+from cli.server import Server
+from posthouse.lab.nameserver import serve_names
+from posthouse.lab.zone import Fault, Names, Zone, absolute
+from posthouse.mail.address import Address
+from posthouse.mail.instant import DAY
+from posthouse.store import directory, signing
+from posthouse.store.signing import KeyState
+
+DOMAIN = "example.org"
+ROTATE = ("domain", "rotate-dkim", DOMAIN)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    return Server(tmp_path)
+
+
+@contextmanager
+def name_server(names: Names) -> Iterator[int]:
+    """Its port; it answers in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        running = asyncio.run_coroutine_threadsafe(serve_names(names, "127.0.0.1", 0), loop).result(20)
+        yield running.port
+        asyncio.run_coroutine_threadsafe(running.stop(), loop).result(20)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture
+def zone(server: Server) -> Iterator[Zone]:
+    """What the server's resolver sees."""
+    names = Names()
+    found = names.add_zone(DOMAIN)
+    with name_server(names) as port:
+        with server.settings.open("a") as file:
+            file.write(f'\n[dns]\nservers = ["127.0.0.1:{port}"]\ntimeout = "2s"\n')
+        yield found
+
+
+def keys(server: Server, domain: str = DOMAIN) -> dict[str, KeyState]:
+    return {key.selector: key.state for key in server.write(lambda tx: signing.keys(tx, domain))}
+
+
+def publish(zone: Zone, records: list[dict[str, Any]]) -> None:
+    for record in records:
+        zone.add(record["name"], record["type"], record["data"].replace('" "', "").strip('"'))
+
+
+def test_a_new_domain_has_a_key_of_each_kind(server: Server) -> None:
+    server.good("domain", "add", "second.test")
+    for domain in (DOMAIN, "second.test"):
+        found = server.write(lambda tx, domain=domain: signing.keys(tx, domain))
+        assert {key.algorithm for key in found} == {"rsa-sha256", "ed25519-sha256"}
+        assert {key.state for key in found} == {KeyState.ACTIVE}
+    server.good("domain", "remove", "second.test")
+    assert keys(server, "second.test") == {}
+    assert len(keys(server)) == 2
+
+
+def test_a_domain_of_one_label_is_taken_without_keys(server: Server) -> None:
+    server.good("domain", "add", "localhost")
+    assert keys(server, "localhost") == {}
+    assert "cannot have keys" in server.refused("domain", "rotate-dkim", "localhost")
+
+
+def test_the_zone_has_every_key_in_strings_of_the_right_length(server: Server) -> None:
+    printed = server.good("domain", "dns", DOMAIN).out
+    zone = Zone.parse(printed, DOMAIN)
+    assert all(len(line) < 300 for line in printed.splitlines())
+    for key in server.write(lambda tx: signing.keys(tx, DOMAIN)):
+        exists, (rrset,) = zone.find(absolute(key.dns_name), dns.rdatatype.TXT)
+        assert exists
+        strings = rrset[0].strings
+        assert max(map(len, strings)) <= 255
+        assert b"".join(strings).decode() == key.record
+    assert '"v=DMARC1; p=quarantine; rua=mailto:postmaster@example.org"' in zone.text()
+
+
+def test_reports_go_to_the_address_made_for_them(server: Server) -> None:
+    def rua() -> str:
+        records = server.good("domain", "dns", DOMAIN, "--json").json["records"]
+        (record,) = (record for record in records if record["name"] == f"_dmarc.{DOMAIN}")
+        return str(record["data"])
+
+    server.good("alias", "add", f"@{DOMAIN}", "you@example.org")
+    assert "mailto:postmaster@" in rua()
+    server.good("alias", "add", f"dmarc-reports@{DOMAIN}", "you@example.org")
+    assert "mailto:dmarc-reports@" in rua()
+
+
+def test_only_domains_of_ours_have_records_and_keys(server: Server) -> None:
+    for command in ("dns", "rotate-dkim"):
+        assert "not one of our domains" in server.refused("domain", command, "elsewhere.test")
+
+
+def test_keys_are_replaced_step_by_step(server: Server, zone: Zone) -> None:
+    old = set(keys(server))
+    first = server.good(*ROTATE, "--json").json
+    new = set(first["selectors"])
+    assert (first["step"], len(new), new & old) == ("published", 2, set())
+    assert keys(server) == {**dict.fromkeys(old, KeyState.ACTIVE), **dict.fromkeys(new, KeyState.PUBLISHED)}
+
+    # Nothing is seen yet, then one, then another text.
+    waiting = server.good(*ROTATE, "--json").json
+    assert (waiting["step"], len(waiting["unseen"])) == ("unseen", 2)
+    publish(zone, waiting["records"][:1])
+    waiting = server.good(*ROTATE, "--json").json
+    assert waiting["unseen"] == [f"{waiting['records'][1]['name']}: there is no TXT record yet"]
+    zone.add(waiting["records"][1]["name"], "TXT", "v=DKIM1; k=ed25519; p=AAAA")
+    assert "another TXT record" in server.good(*ROTATE, "--json").json["unseen"][0]
+    zone.remove(waiting["records"][1]["name"])
+    publish(zone, waiting["records"][1:])
+
+    switched = server.good(*ROTATE, "--json").json
+    assert (switched["step"], set(switched["selectors"])) == ("switched", new)
+    assert keys(server) == {**dict.fromkeys(old, KeyState.RETIRED), **dict.fromkeys(new, KeyState.ACTIVE)}
+    assert all(not key.private for key in server.write(lambda tx: signing.keys(tx, DOMAIN)) if key.selector in old)
+    # What is under way still has to be verified.
+    printed = server.good("domain", "dns", DOMAIN).out
+    assert all(f"{selector}._domainkey" in printed for selector in old | new)
+
+    early = server.good(*ROTATE, "--json").json
+    assert (early["step"], set(early["selectors"]), early["due"]) == ("retired", old, switched["due"])
+    server.write(lambda tx: tx.execute("UPDATE signing_keys SET retired = retired - $1", 9 * DAY))
+    last = server.good(*ROTATE, "--json").json
+    assert (last["step"], set(last["selectors"])) == ("withdrawn", old)
+    assert not any(f"{selector}._domainkey" in server.good("domain", "dns", DOMAIN).out for selector in old)
+    # And from the beginning; no name is used twice.
+    again = server.good(*ROTATE, "--json").json
+    assert again["step"] == "published"
+    assert not set(again["selectors"]) & (old | new)
+
+
+def test_each_step_says_what_to_do_next(server: Server, zone: Zone) -> None:
+    told = server.good(*ROTATE).out
+    assert told.startswith("Step 1 of 3")
+    assert "IN TXT" in told
+    assert "Not yet" in server.good(*ROTATE).out
+    published = server.write(lambda tx: [key for key in signing.keys(tx, DOMAIN) if key.state is KeyState.PUBLISHED])
+    for key in published:
+        zone.add(key.dns_name, "TXT", key.record)
+    assert server.good(*ROTATE).out.startswith("Step 2 of 3")
+    assert "may be under way until" in server.good(*ROTATE).out
+    assert server.good(*ROTATE, "--force").out.startswith("Step 3 of 3")
+
+
+def test_a_name_server_that_does_not_answer_switches_nothing(server: Server) -> None:
+    names = Names()
+    names.add_zone(DOMAIN)
+    with name_server(names) as port:
+        with server.settings.open("a") as file:
+            file.write(f'\n[dns]\nservers = ["127.0.0.1:{port}"]\n')
+        new = server.good(*ROTATE, "--json").json
+        for record in new["records"]:
+            names.fault(record["name"], Fault.SERVFAIL)
+        assert "gave no answer" in server.good(*ROTATE, "--json").json["unseen"][0]
+        assert keys(server)[new["selectors"][0]] is KeyState.PUBLISHED
+        # A leaked key is reason enough not to look.
+        assert server.good(*ROTATE, "--force", "--json").json["step"] == "switched"
+
+
+def test_a_domain_without_keys_gets_its_first_ones_the_same_way(server: Server) -> None:
+    server.write(lambda tx: signing.forget(tx, DOMAIN))
+    assert server.good(*ROTATE, "--json").json["step"] == "published"
+    assert server.good(*ROTATE, "--json", "--force").json["step"] == "switched"
+    assert set(keys(server).values()) == {KeyState.ACTIVE}
+    # There was nothing before them that could be withdrawn.
+    assert server.good(*ROTATE, "--json").json["step"] == "published"
+
+
+def test_the_account_for_reports_counts_as_well(server: Server) -> None:
+    server.good("account", "add", f"dmarc-reports@{DOMAIN}", "--generate")
+    assert server.write(lambda tx: directory.find_account(tx, Address("dmarc-reports", DOMAIN)))
+    assert "mailto:dmarc-reports@" in server.good("domain", "dns", DOMAIN).out
