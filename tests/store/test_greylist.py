@@ -60,7 +60,8 @@ def test_a_client_is_known_for_the_whole_domain_of_its_author_and_from_its_whole
     near = Attempt.of("192.0.2.200", "other.far.test", Address("dave", "far.test"), Address("bob", "posthouse.test"))
     assert look(rooms, NOON, near) is State.TOUCHED
     assert look(rooms, NOON, Attempt.of("192.0.3.7", "mx.far.test", CAROL, ALICE)) is State.FRESH
-    assert look(rooms, NOON, Attempt.of("192.0.2.7", "mx.far.test", Address("carol", "near.test"), ALICE)) is State.FRESH
+    stranger = Attempt.of("192.0.2.7", "mx.far.test", Address("carol", "near.test"), ALICE)
+    assert look(rooms, NOON, stranger) is State.FRESH
 
 
 def test_before_it_is_known_each_author_and_recipient_waits_for_itself(rooms: Rooms) -> None:

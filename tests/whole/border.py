@@ -8,10 +8,14 @@ The clients are those of the standard library, in threads, so that nothing of ou
 """
 
 import asyncio
+import re
 import smtplib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import ssl
+import threading
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from posthouse.config import parse
 from posthouse.house import House
@@ -24,6 +28,7 @@ from posthouse.store import credentials, directory, journeys, mailboxes, message
 from posthouse.store.database import Transaction
 from posthouse.store.mailboxes import SpecialUse
 
+T = TypeVar("T")
 PATIENCE = 20.0
 PASSWORD = "a long password"
 ALICE, BOB = "alice@posthouse.test", "bob@posthouse.test"
@@ -60,12 +65,19 @@ class Border:
         with smtplib.SMTP(timeout=PATIENCE, local_hostname=helo, source_address=(ip, 0)) as client:
             client.connect("127.0.0.1", self.house.ports["smtp"])
             client.ehlo()
-            for line in (f"MAIL FROM:<{mail_from}>", *(f"RCPT TO:<{rcpt}>" for rcpt in rcpts)):
-                code, words = client.docmd(line)
-                if code >= 400:
-                    return code, words.decode()
-            code, words = client.data(octets)
-            return code, words.decode()
+            return _transaction(client, mail_from, rcpts, octets)
+
+    async def submit(self, account: str, rcpts: Sequence[str], octets: bytes, mail_from: str = "") -> tuple[int, str]:
+        """One message from a mail program that has logged in; the last reply."""
+        return await asyncio.to_thread(self._submit, account, rcpts, octets, mail_from or account)
+
+    def _submit(self, account: str, rcpts: Sequence[str], octets: bytes, mail_from: str) -> tuple[int, str]:
+        trust = ssl.create_default_context()
+        trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+        with smtplib.SMTP("127.0.0.1", self.house.ports["submission"], timeout=PATIENCE) as client:
+            client.starttls(context=trust)
+            client.login(account, PASSWORD)
+            return _transaction(client, mail_from, rcpts, octets)
 
     async def journey(self) -> Journey:
         """That of the newest message."""
@@ -110,6 +122,22 @@ class Border:
         return await self.mailbox(address, SpecialUse.JUNK)
 
 
+def _transaction(client: smtplib.SMTP, mail_from: str, rcpts: Sequence[str], octets: bytes) -> tuple[int, str]:
+    """One message, octet by octet as given; `mail_from` is what stands between the angle brackets."""
+    path = f"FROM:<{mail_from}>".encode()
+    client.send(b"MAIL " + path + b"\r\n")
+    code, words = client.getreply()
+    for rcpt in rcpts:
+        if code < 400:
+            code, words = client.docmd(f"RCPT TO:<{rcpt}>")
+    if code < 400:
+        code, words = client.docmd("DATA")
+    if code == 354:
+        client.send(re.sub(rb"(?m)^\.", b"..", octets) + b".\r\n")
+        code, words = client.getreply()
+    return code, words.decode()
+
+
 def settings(folder: Path, dns_port: int, more: str = "") -> str:
     services = ("smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "http")
     listen = "".join(f'{service} = ["127.0.0.1:0"]\n' for service in services)
@@ -133,3 +161,23 @@ async def border(folder: Path, zone: Records, more: str = "") -> AsyncIterator[B
             yield gate
     finally:
         await server.stop()
+
+
+class StandingBorder:
+    """A border that stands in a thread of its own, for many tests: `run` runs a coroutine there."""
+
+    def __init__(self, folder: Path, zone: Records, more: str = "") -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self._stack = AsyncExitStack()
+        self.gate = self.run(self._stack.enter_async_context(border(folder, zone, more)))
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(3 * PATIENCE)
+
+    def close(self) -> None:
+        self.run(self._stack.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
