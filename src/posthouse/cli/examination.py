@@ -20,7 +20,6 @@ from posthouse.checks.impostor import Acquaintance, Circle
 from posthouse.checks.lookalike import Index, Kin, Known
 from posthouse.checks.story import GIVEN, Checked, Circumstances, Given, Story, circumstances, hops, tell
 from posthouse.checks.story import find as find_trust
-from posthouse.checks.story.logo import published
 from posthouse.cli.rawmessage import RawMessage
 from posthouse.cli.surroundings import Surroundings
 from posthouse.mail.author import AuthorError, author
@@ -112,6 +111,8 @@ async def examine(
     if checked.author is not None:
         dns = asker.within(CHECK_SECONDS)
         if checked.dmarc is not None and checked.dmarc.result == "pass":
+            from posthouse.checks.story.logo import published
+
             logo = await published(message.header, checked.author, checked.dmarc, checked.signatures, dns)
             checked = replace(checked, bimi=logo)
         checked = _compared(message, checked, known, around)

@@ -76,7 +76,7 @@ async def _tell(
     from posthouse.cli.examination import tell_story
 
     async with asker(zone, around.config) as ask:
-        with waiting("asking the DNS"):
+        with waiting("asking the DNS" if zone is None else ""):
             return await tell_story(raw, given, ask, around, time.time_ns() // 1000, trusted, lists)
 
 
@@ -100,7 +100,8 @@ def _facts(telling: "Telling") -> dict[str, object]:
         "message_id": telling.facts.message_id,
         "date": _time(telling.facts.sent_at),
         "size": len(telling.message.octets),
-        "remarks": list(telling.raw.remarks),
+        "converted_line_ends": telling.raw.converted,
+        "more_messages": telling.raw.more,
         "verdicts": [
             {
                 "method": verdict.method, "result": verdict.result, "identity": verdict.identity,

@@ -1,10 +1,10 @@
 """One message in a file, however it got there: as it came over the wire, saved by a mail program, cut from an mbox.
 
     raw = read(Path("letter.eml"))           `-` is standard input
-    raw.octets, raw.from_line, raw.remarks
+    raw.octets, raw.from_line, raw.converted
 
 Signatures are over lines that end with CR LF; a file whose first line ends with LF alone was saved by somebody who
-changed that, and is changed back. What was done to the file before it could be read is told in `remarks`.
+changed that, and is changed back.
 """
 
 import re
@@ -28,11 +28,15 @@ _find_next = re.compile(rb"(\r?\n)\r?\nFrom \S{1,500} [^\r\n]{0,40}\d\d:\d\d[^\r
 
 @dataclass(frozen=True, slots=True)
 class RawMessage:
-    """`octets` with CR LF, `from_line` the sender in the mbox line before it ("" without one), `remarks` sentences."""
+    """`octets` with CR LF, `from_line` the sender in the mbox line before it ("" without one).
+
+    `converted`: its lines ended with LF alone. `more`: other messages follow in the same file.
+    """
 
     octets: bytes
     from_line: str = ""
-    remarks: tuple[str, ...] = ()
+    converted: bool = False
+    more: bool = False
 
 
 def read(path: Path) -> RawMessage:
@@ -49,20 +53,20 @@ def read(path: Path) -> RawMessage:
 
 def take(octets: bytes, name: str) -> RawMessage:
     """The first message in some octets; `name` stands in complaints."""
-    remarks: list[str] = []
     octets = octets.removeprefix(_BOM)
     if not octets.strip():
         raise Complaint(f"{name}: is empty")
     from_line = ""
+    converted = more = False
     match = _match_from(octets)
     if match is not None:
         from_line = match[1].decode("utf-8", "replace")
         following = _find_next(octets, match.end())
         if following is not None:
-            remarks.append("The file holds more than one message; this is the first.")
+            more = True
         octets = octets[match.end() : following.end(1) if following is not None else len(octets)]
     end = octets.find(b"\n")
     if end >= 0 and octets[end - 1 : end] != b"\r":
         octets = _line_ends(b"\r\n", octets)
-        remarks.append("Its lines ended with LF alone, and were given CR LF.")
-    return RawMessage(octets, from_line, tuple(remarks))
+        converted = True
+    return RawMessage(octets, from_line, converted, more)

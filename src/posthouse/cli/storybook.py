@@ -41,6 +41,10 @@ _MARKS = {
     "pass": ("✓", "green"), "fail": ("✗", "red"), "permerror": ("✗", "red"), "softfail": ("!", "yellow"),
     "temperror": ("?", "yellow"), "policy": ("!", "yellow"), "neutral": ("·", ""), "none": ("·", "dim"),
 }
+_WISHES = {
+    "none": "asks for nothing where nothing holds", "quarantine": "asks for Junk where nothing holds",
+    "reject": "asks for refusal where nothing holds",
+}
 _SEVERITIES = {"high": ("!!", "bold red"), "medium": ("! ", "yellow"), "low": ("· ", "")}
 _ACTIONS = {
     "accept": ("would be accepted", "green"), "quarantine": ("would go to Junk", "yellow"),
@@ -111,10 +115,15 @@ def _judgement(telling: "Telling") -> Iterator["RenderableType"]:
     decided = telling.decided()
     words, style = _ACTIONS[str(decided["action"])]
     yield Text(said(telling.story.judgement, 1_000), style="bold")
-    reason = f": {said(str(decided['reason']))}" if decided["rule"] == "score" or decided["reply"] else ""
-    yield Text.assemble(("→ ", "dim"), (f"It {words}", style), (f" by the rule {decided['rule']}{reason}", "dim"))
-    for remark in telling.raw.remarks:
-        yield Text(f"  {remark}", style="dim")
+    rule, reason = str(decided["rule"]), said(str(decided["reason"]))
+    # A rule that decides alone says what a check below says as well.
+    why = f": {reason}" if rule == "score" or not telling.examination.lines else f" by the rule {rule}"
+    yield Text.assemble(("→ ", "dim"), (f"It {words}", style), (why, "dim"))
+    if telling.raw.more:
+        yield Text("  The file holds more than one message; this is the first.", style="dim")
+    broken = any(signature.result == "fail" for signature in telling.story.checked.signatures)
+    if telling.raw.converted and broken:
+        yield Text("  The file was saved with other line ends, and perhaps more is not as it was.", style="dim")
 
 
 def _card(telling: "Telling") -> Iterator["RenderableType"]:
@@ -176,13 +185,15 @@ def _way(telling: "Telling", width: int) -> Iterator["RenderableType"]:
             continue
         if at and not _follows(way[at - 1], hop):
             yield Text.assemble(("  ╎ ", "dim"), ("from ", "dim"), said(_client(hop), width - 14))
-        yield _hop(hop, day, width)
-        day = _day(hop.at) if hop.at is not None else day
+        if hop.at is not None and _day(hop.at) != day:
+            day = _day(hop.at)
+            yield Text(f"  {day or 'no day at all'}", style="dim")
+        yield _hop(hop, width)
         if hop is telling.story.trust.entry:
             yield Text(f"  ├ trust begins here: {said(telling.story.trust.how)}", style="green")
         for doubt in telling.story.doubts:
             if doubt.number == hop.number:
-                yield _noted(f"{doubt.finding.text}", "red" if doubt.finding.severity == "high" else "yellow")
+                yield _noted(f"it {doubt.finding.text}", "red" if doubt.finding.severity == "high" else "yellow")
     if telling.story.trust.entry is None:
         yield _noted(telling.story.trust.how, "yellow")
 
@@ -193,23 +204,22 @@ def _noted(words: str, style: str) -> "RenderableType":
     return _grid([(Text("  │  "), Text(said(words), style=style))], 2)
 
 
-def _hop(hop: "Hop", day: str, width: int) -> "RenderableType":
+def _hop(hop: "Hop", width: int) -> "RenderableType":
     """`  ● mx.posthouse.test        ESMTPS TLSv1.3      18:15:30   +2 s`"""
     from rich.text import Text
 
     received = hop.received
     how = said(f"{received.protocol} {received.tls.split(' ')[0]}".strip(), 18)
     clock = _moment(hop.at)[11:19] or "no date "
-    other = f" on {_day(hop.at)}" if hop.at is not None and _day(hop.at) != day else ""
     delay, style = "", "dim"
     if hop.delay is not None:
         delay = f"{'+' if hop.delay >= 0 else '-'}{span(hop.delay)}"
         style = "yellow" if hop.delay < 0 or hop.delay > 3600 * SECOND else "dim"
-    room = max(width - 52 - len(other), 20)
+    room = max(width - 52, 20)
     name = said(hop.by, room) or "a host without a name"
     return Text.assemble(
         ("  ● " if hop.trusted else "  ○ ", "green" if hop.trusted else ""), name.ljust(room), " ",
-        (how.ljust(19), "dim"), clock, other, " ", (delay.rjust(12), style),
+        (how.ljust(19), "dim"), clock, " ", (delay.rjust(12), style),
     )  # fmt: skip
 
 
@@ -236,7 +246,7 @@ def _alignment(telling: "Telling", width: int) -> Iterator["RenderableType"]:
     room = max(width - 64, 14)
     names = [said(strand.domain, room) for strand in story.strands]
     longest = max(map(len, names), default=0)
-    indent = 2 + 10 + 1 + longest + 1 + 17
+    indent = 2 + 11 + longest + 1 + 16
     yield Text.assemble(
         " " * indent, ("From ", "dim"), (said(telling.header_from, width - indent - 6) or "nobody", "bold")
     )
@@ -244,12 +254,11 @@ def _alignment(telling: "Telling", width: int) -> Iterator["RenderableType"]:
         yield _strand(strand, name, longest)
     if not story.strands:
         yield Text("  nothing speaks for it: no signature, and no envelope is known", style="dim")
-    if dmarc is not None and dmarc.record is not None:
-        said_of = f"{dmarc.policy_domain} asks for: {dmarc.requested}" if dmarc.requested != "none" else ""
+    if dmarc is not None:
         mark, style = _MARKS.get(dmarc.result, ("·", ""))
-        yield Text.assemble(
-            " " * indent, (f"{mark} DMARC {dmarc.result}", style), (f"  {said(said_of, 50)}" if said_of else "", "dim")
-        )
+        wish = f"; {said(dmarc.policy_domain, 40)} {_WISHES[dmarc.requested]}" if dmarc.policy_domain else ""
+        wish = wish or ("; there is no policy" if dmarc.result == "none" else "")
+        yield Text.assemble("  ", (f"{mark} DMARC {dmarc.result}", style), (wish, "dim"))
     reply_to = telling.message.header.text("reply-to")
     if reply_to:
         yield Text.assemble("  ", ("Reply-To".ljust(11), "dim"), said(reply_to, width - 14))
@@ -276,6 +285,9 @@ def _checks(telling: "Telling") -> Iterator["RenderableType"]:
     yield _heading("Checked now", f"as of {_moment(telling.story.known.at)}" if telling.story.known.at else "")
     rows = []
     for verdict in telling.story.verdicts:
+        if verdict.method in ("lookalike", "impostor") and verdict.result != "none":
+            # What they found stands below, each with its weight.
+            continue
         mark, style = _MARKS.get(verdict.result, ("·", ""))
         rows.append((
             Text(f"  {mark}", style=style), Text(verdict.method), Text(verdict.result, style=style),

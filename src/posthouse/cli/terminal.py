@@ -108,8 +108,8 @@ def _escaped(character: str) -> str:
 
 @contextmanager
 def waiting(words: str) -> Iterator[None]:
-    """Shows on a terminal, after a moment, that something is waited for; nothing elsewhere."""
-    if not sys.stderr.isatty():
+    """Shows on a terminal that something is waited for, until it is there; without words, and elsewhere, nothing."""
+    if not words or not sys.stderr.isatty():
         yield
         return
     from rich.console import Console

@@ -8,9 +8,9 @@ None stands for what was not asked, and `unasked` says why: a file without an en
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from posthouse.checks.arc import Arc
-from posthouse.checks.bimi import Bimi
 from posthouse.checks.dkim import UNSIGNED, Signature
 from posthouse.checks.dmarc import Dmarc
 from posthouse.checks.dnsbl import Dnsbl
@@ -20,6 +20,10 @@ from posthouse.checks.lookalike import Lookalike
 from posthouse.checks.spf import Spf
 from posthouse.mail.address import Address
 from posthouse.mail.verdict import Verdict
+
+if TYPE_CHECKING:
+    # What reads certificates takes a while to load, and only few messages have a logo.
+    from posthouse.checks.bimi import Bimi
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Checked:
     arc: Arc | None = None
     dmarc: Dmarc | None = None
     dnsbl: Dnsbl | None = None
-    bimi: Bimi | None = None
+    bimi: "Bimi | None" = None
     lookalike: Lookalike | None = None
     impostor: Impostor | None = None
     unasked: Mapping[str, str] = field(default_factory=dict)

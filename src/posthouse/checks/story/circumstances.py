@@ -133,7 +133,7 @@ def _paths(header: Header, trust: Trust, given: Given) -> Iterator[tuple[str, st
         path = found.unfolded[:_PATH_OCTETS].decode("utf-8", "replace")
         yield "Return-Path", path if path.startswith("<") else f"<{path}>"
     for note in envelope_notes(header, trust):
-        path = note.value("smtp", "mailfrom")
+        path = note.value("smtp", "mailfrom") or note.value("smtp", "mfrom")
         # Many write the domain only, which is no address.
         if "@" in path or path == "<>":
             yield note.kind, path if path.startswith("<") else f"<{path}>"

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from posthouse.checks.evidence import shown
 from posthouse.checks.finding import Finding, Severity
 from posthouse.checks.story.hops import HOPS, Hop
-from posthouse.checks.story.networks import inside, is_inside_name
+from posthouse.checks.story.networks import inside, is_inside_name, is_public_name
 from posthouse.checks.story.trust import Trust
 from posthouse.checks.story.wording import span
 from posthouse.checks.suffixes import registrable
@@ -147,8 +147,8 @@ def _links(trust: Trust) -> Iterator[Doubt]:
 def _far(before: Hop, hop: Hop) -> bool:
     """Whether two hosts, both with names for the whole world, are of different organizations."""
     return (
-        _is_public(before.by)
-        and _is_public(hop.by)
+        is_public_name(before.by)
+        and is_public_name(hop.by)
         and _organization(before.by) != _organization(hop.by)
         and _organization(hop.client) not in (_organization(before.by), _organization(hop.by))
         and not is_inside_name(hop.client)
@@ -180,21 +180,16 @@ def _borrowed(trust: Trust) -> Iterator[Doubt]:
     host = entry.received.host
     ip = entry.received.ip
     stranger = bool(ip) and not inside(ip) and _organization(host.lower()) != _organization(frm)
-    if stranger and _is_public(frm) and trust.ours(frm):
+    if stranger and is_public_name(frm) and trust.ours(frm):
         text = f"was brought by {ip}, which called itself {shown(frm, _NAME)}, a name of its receiver"
         yield _doubt(entry.number, "borrowed-name", Severity.MEDIUM, text)
     for hop in trust.hops:
-        if not hop.trusted and _is_public(hop.by) and trust.ours(hop.by):
+        if not hop.trusted and is_public_name(hop.by) and trust.ours(hop.by):
             text = (
                 f"has a Received field in the name of {_name(hop)} below the place where it came in: it was there"
                 " before, or the field was made up"
             )
             yield _doubt(hop.number, "forged-hop", Severity.LOW if trust.assumed else Severity.MEDIUM, text)
-
-
-def _is_public(name: str) -> bool:
-    """A name that the whole world may know, and no address."""
-    return "." in name and ":" not in name and not is_inside_name(name) and not name.replace(".", "").isdigit()
 
 
 def _organization(name: str) -> str:

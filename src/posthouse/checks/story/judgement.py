@@ -25,6 +25,8 @@ _TEXT = 300
 def judge(checked: Checked, known: Circumstances, found: Sequence[Finding], pulled: Sequence[Strand]) -> str:
     """`found` with the gravest first; `pulled` are the strands."""
     sentence = _proven(checked, known, pulled)
+    # That nobody can tell who wrote it has been said then.
+    found = [finding for finding in found if checked.author is not None or finding.kind != "malformed"]
     grave = [finding for finding in found if finding.severity is Severity.HIGH]
     grave = grave or [finding for finding in found if finding.severity is Severity.MEDIUM]
     if grave:
@@ -85,7 +87,10 @@ def _excuse(checked: Checked, pulled: Sequence[Strand]) -> str:
         oldest = arc.sets[0].results() if arc.sets else None
         passed = oldest is not None and any(found.result == "pass" for found in oldest.of("dmarc"))
         said = ", which noted that it was genuine when it came there" if passed else ""
-        return f"; {listed([shown(sealer) for sealer in reversed(arc.sealers)])} sealed it on the way{said}"
+        sealers = dict.fromkeys(shown(sealer) for sealer in reversed(arc.sealers))
+        return f"; {listed(list(sealers))} sealed it on the way{said}"
     if any(strand.method == "dkim" and strand.aligned and strand.result == "fail" for strand in pulled):
         return "; its own signature does not hold, as happens when mail is altered on the way"
+    if checked.spf is None:
+        return "; who sent it could not be asked about, for its envelope is not known"
     return ""

@@ -51,6 +51,11 @@ def is_inside_name(name: str) -> bool:
     return bool(name) and _address(name) is None and ("." not in name or name.endswith(_INSIDE_ENDINGS))
 
 
+def is_public_name(name: str) -> bool:
+    """Whether it is a name by which the whole world may know its owner, and no address."""
+    return "." in name and ":" not in name and not is_inside_name(name) and not name.replace(".", "").isdigit()
+
+
 def same_network(one: str, other: str) -> bool:
     """Whether two addresses lie so near to each other that they are one operator's: /24 of IPv4, /32 of IPv6."""
     first, second = _address(one), _address(other)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from posthouse.checks.story.hops import Hop
-from posthouse.checks.story.networks import inside, is_inside_name, same_network
+from posthouse.checks.story.networks import inside, is_inside_name, is_public_name, same_network
 from posthouse.checks.suffixes import registrable
 
 # How programs that fetch mail from a mailbox name what they did.
@@ -74,13 +74,13 @@ class _Search:
             if not (fetched or self._is_ours(hop.by, from_inside or not (trusted or self._hosts))):
                 break
             trusted.add(hop.number)
-            self._ours.add(_organization(hop.by))
+            self._adopt(hop.by)
             # Whatever was fetched lay in a mailbox of ours, and the topmost field below is by the server of that.
             fetched = hop.received.protocol in _FETCHED
             if not (fetched or self._came_from_inside(hop)):
                 break
             from_inside = True
-            self._ours.add(_organization(hop.received.host or hop.received.frm))
+            self._adopt((hop.received.host or hop.received.frm).lower())
         return trusted
 
     def sentence(self, way: Sequence[Hop], entry: Hop | None) -> str:
@@ -91,9 +91,13 @@ class _Search:
         taken = entry.received.ip or entry.client or "a program on the same machine"
         return f"{entry.by or 'the topmost host'} took it from {taken}"
 
+    def _adopt(self, name: str) -> None:
+        if is_public_name(name):
+            self._ours.add(_organization(name))
+
     def _one(self, downwards: Sequence[Hop], at: int) -> bool:
         """Whether all fields down to one are by a single organization."""
-        return len({_organization(hop.by) for hop in downwards[: at + 1] if not is_inside_name(hop.by)}) <= 1
+        return len({_organization(hop.by) for hop in downwards[: at + 1] if is_public_name(hop.by)}) <= 1
 
     def _is_ours(self, by: str, welcome: bool) -> bool:
         """`welcome`: what has no name of its own, or any name, is believed because of where it stands."""
@@ -101,8 +105,7 @@ class _Search:
             return True
         if not welcome:
             return False
-        named = "." in by and not inside(by) and ":" not in by and not is_inside_name(by)
-        return not named or not self._ours - {""} or _organization(by) in self._ours
+        return not is_public_name(by) or not self._ours or _organization(by) in self._ours
 
     def _came_from_inside(self, hop: Hop) -> bool:
         """Whether the host that wrote the field was handed the message by another one of its own house."""
