@@ -14,15 +14,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 
 from posthouse.mail.dns import Dns, DnsFault, Mx
+from posthouse.mail.internet import is_public
 from posthouse.mail.reply import Reply
 
 MAX_EXCHANGES = 10
 MAX_ADDRESSES = 8
-
-_TRANSLATED = ip_network("64:ff9b::/96")  # RFC 6052 §2.1
 
 
 class TlsRule(StrEnum):
@@ -223,25 +222,12 @@ class Exchanges:
         return ips if ips or fault is None else fault
 
     def _allowed(self, ip: str) -> bool:
-        return self._settings.allow_private or _is_public(ip_address(ip))
+        return self._settings.allow_private or is_public(ip)
 
 
 def _alternate(lists: list[Sequence[str]]) -> list[str]:
     longest = max(map(len, lists), default=0)
     return [each[i] for i in range(longest) for each in lists if i < len(each)]
-
-
-def _is_public(ip: IPv4Address | IPv6Address) -> bool:
-    if isinstance(ip, IPv6Address):
-        # An IPv4 address in disguise is judged as what it leads to.
-        inner = ip.ipv4_mapped or ip.sixtofour
-        if inner is None and ip in _TRANSLATED:
-            inner = IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return _is_public(inner)
-        if ip.teredo is not None or ip.is_site_local:
-            return False
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
 
 
 def _why_none(domain: str, fault: DnsFault | None, ours: bool, hidden: bool) -> Reply:
