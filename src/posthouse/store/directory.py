@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from posthouse.mail.address import Address, AddressError
 from posthouse.mail.instant import Instant
-from posthouse.store import credentials, mailboxes
+from posthouse.store import correspondents, credentials, junk, learners, mailboxes
 from posthouse.store.database import Row, Transaction
 
 SEPARATOR = "+"
@@ -359,6 +359,9 @@ def remove_account(tx: Transaction, account_id: int) -> None:
         raise DirectoryError("there is no such account")
     mailboxes.remove_all(tx, account_id)
     credentials.remove(tx, account_id)
+    for room in (correspondents, junk):
+        room.remove_all(tx, account_id)
+    learners.remove(tx, account_id)
     tx.execute("DELETE FROM accounts WHERE account_id = $1", account_id)
 
 

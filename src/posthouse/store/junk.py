@@ -298,9 +298,14 @@ def forget_tokens(tx: Transaction, account_id: int, tokens: Iterable[str]) -> No
 def forget(tx: Transaction, account_id: int) -> None:
     """Forgets everything that was learnt about junk, and every lesson, as if the account were new."""
     learner = learners.find(tx, account_id)
+    remove_all(tx, account_id)
+    learners.change(tx, account_id, tokens=-learner.tokens, junk=-learner.junk, good=-learner.good)
+
+
+def remove_all(tx: Transaction, account_id: int) -> None:
+    """For an account that goes; `learners.remove` takes its numbers."""
     for table in ("junk_tokens", "junk_origins", "junk_lessons"):
         tx.execute(f"DELETE FROM {table} WHERE account_id = $1", account_id)  # noqa: S608 -- our own names
-    learners.change(tx, account_id, tokens=-learner.tokens, junk=-learner.junk, good=-learner.good)
 
 
 def _difference(learnt: int, target: int) -> tuple[int, int]:
