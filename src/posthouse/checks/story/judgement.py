@@ -77,7 +77,7 @@ def _proofs(holding: Sequence[Strand], known: Circumstances, author: str) -> str
     clauses += [f"{shown(domain)} {listed(told)}" for domain, told in said.items()]
     if not clauses:
         return ""
-    return f", {listed(clauses)}" if own else f": {listed(clauses)}"
+    return f"{',' if own else ':'} {', and '.join(clauses)}"
 
 
 def _excuse(checked: Checked, pulled: Sequence[Strand]) -> str:

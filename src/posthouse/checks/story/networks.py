@@ -1,20 +1,20 @@
 """Addresses that lead nowhere from outside: those of one machine, of one house, of one link.
 
-`ipaddress` counts the networks for examples (RFC 5737) among the private ones, and what is private, loopback or shared
-means different things to a reader; so the few networks that matter in a header are named here.
+What we may connect to is another question (`mail.internet`): here a reader is told what an address in a header means,
+and the addresses made for examples are as good as any.
 """
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
-# RFC 6761, RFC 6762, RFC 8375 and RFC 9476, and what people have used instead: endings of names of one house.
+# Endings of names of one house: those reserved for it, and what people have used instead.
 _INSIDE_ENDINGS: Final = (
     ".local", ".localdomain", ".localhost", ".lan", ".internal", ".intranet", ".intra", ".corp", ".home", ".private",
     ".home.arpa", ".alt", ".domain", ".workgroup",
 )
 
-# Network → what its addresses are called (RFC 1918, RFC 3927, RFC 4193, RFC 6598).
+# Network → what its addresses are called.
 _INSIDE: Final = tuple(
     (ip_network(network), word)
     for network, word in (
