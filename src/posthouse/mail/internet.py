@@ -18,8 +18,9 @@ _UNICAST: Final = ip_network("2000::/3")
 _TRANSLATED: Final = ip_network("64:ff9b::/96")
 # Special assignments (Teredo among them), examples, more examples.
 _SPECIAL: Final = tuple(map(ip_network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
-# The relays of 6to4, which are no more; the host of Azure that answers the machines of its customers.
-_CLOSED: Final = tuple(map(ip_network, ("192.88.99.0/24", "168.63.129.16/32")))
+# Special assignments, of which Python's releases think differently; the relays of 6to4, which are no more; the host of
+# Azure that answers the machines of its customers.
+_CLOSED: Final = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 
 
 @lru_cache(maxsize=1024)
