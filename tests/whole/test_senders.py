@@ -4,9 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from posthouse.checks.dkim import SigningKey, sign
 from posthouse.house import now
+from posthouse.lab.zone import Fault
+from posthouse.mail.instant import DAY
 from posthouse.mail.journey import Step
+from posthouse.store import greylist
 from whole.border import ALICE, BOB, Border, border
 
 KEY = SigningKey.generate("far.test", "s1", "ed25519-sha256")
@@ -96,3 +101,140 @@ def test_nothing_is_asked_where_the_checks_are_off(tmp_path: Path) -> None:
         assert Step.VERDICT not in [stamp.step for stamp in (await gate.journey()).stamps]
 
     at_the_border(tmp_path, scene, more="[checks]\nenabled = false\n")
+
+
+# --- what comes in large, or is deferred ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [200_000, 1_500_000])
+def test_a_large_signed_letter_is_verified_beside_the_loop(tmp_path: Path, size: int) -> None:
+    async def scene(gate: Border) -> None:
+        octets = letter("Carol <carol@far.test>", body="At noon, as ever, by the river.\r\n" * (size // 33))
+        octets = sign(octets, [KEY], now()) + octets
+        code, _ = await gate.bring(FAR, "carol@far.test", [ALICE], octets)
+        assert code == 250
+        assert (await gate.verdicts())["dkim"] == "pass"
+        altered = octets.replace(b"At noon", b"At four", 1)
+        assert (await gate.bring(FAR, "carol@far.test", [ALICE], altered))[0] == 250
+        assert (await gate.verdicts())["dkim"] == "fail"
+        assert len(await gate.mailbox(ALICE)) == 2
+
+    at_the_border(tmp_path, scene)
+
+
+def test_a_stranger_whom_nobody_vouches_for_comes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(gate: Border) -> None:
+        octets = letter("Dave <dave@plain.test>")
+        code, words = await gate.bring(STRANGER, "dave@plain.test", [ALICE], octets, helo="mx.plain.test")
+        assert (code, words.split()[0]) == (451, "4.7.1")
+        assert (await gate.decision()).facts["rule"] == "greylist"
+        assert (await gate.journey()).stamps[-1].step is Step.REFUSED
+        assert (await gate.bring(STRANGER, "dave@plain.test", [ALICE], octets, helo="mx.plain.test"))[0] == 451
+        monkeypatch.setattr(greylist, "PATIENCE", 0)
+        assert (await gate.bring(STRANGER, "dave@plain.test", [ALICE], octets, helo="mx.plain.test"))[0] == 250
+        assert len(await gate.mailbox(ALICE)) == 1
+        # From now on it is known, with all mail of that domain.
+        monkeypatch.setattr(greylist, "PATIENCE", DAY)
+        other = letter("Erin <erin@plain.test>")
+        assert (await gate.bring("127.0.0.67", "erin@plain.test", [BOB], other, helo="x.test"))[0] == 250
+
+    at_the_border(tmp_path, scene)
+
+
+def test_nobody_is_asked_to_come_again_by_the_cautious_or_where_that_is_off(tmp_path: Path) -> None:
+    for number, more in enumerate(('preset = "cautious"', "greylisting = false")):
+        async def scene(gate: Border) -> None:
+            assert (await gate.bring(STRANGER, "dave@plain.test", [ALICE], letter("dave@plain.test")))[0] == 250
+
+        at_the_border(
+            tmp_path / str(number), scene, more=f"[checks]\ntrusted_networks = []\n[policy]\n{more}\n"
+        )
+
+
+# --- a DNS that does not answer, or answers too much ---------------------------------------------------------------
+
+
+def hostile(tmp_path: Path, *faults: tuple[str, Fault, str | None], zone: dict[str, dict[str, str]] | None = None,
+            octets: bytes | None = None, ip: str = FAR) -> tuple[int, str, dict[str, str]]:
+    """What becomes of an honest letter then: code, enhanced code, verdicts."""
+    seen: list[tuple[int, str, dict[str, str]]] = []
+
+    async def scene(gate: Border) -> None:
+        for name, fault, kind in faults:
+            gate.names.fault(name, fault, kind)
+        code, words = await gate.bring(ip, "carol@far.test", [ALICE], octets or letter("carol@far.test"))
+        seen.append((code, words.split()[0], await gate.verdicts()))
+
+    at_the_border(tmp_path, scene, zone={**ZONE, **(zone or {})})
+    return seen[0]
+
+
+@pytest.mark.parametrize("fault", [Fault.SERVFAIL, Fault.TIMEOUT, Fault.REFUSED])
+def test_a_policy_that_cannot_be_asked_for_is_waited_for(tmp_path: Path, fault: Fault) -> None:
+    code, enhanced, verdicts = hostile(tmp_path, ("_dmarc.far.test", fault, None))
+    assert (code, enhanced) == (451, "4.7.5")
+    assert verdicts["dmarc"] == "temperror"
+
+
+@pytest.mark.parametrize("fault", [Fault.SERVFAIL, Fault.TIMEOUT])
+def test_an_spf_record_that_decides_and_cannot_be_asked_for_is_waited_for(tmp_path: Path, fault: Fault) -> None:
+    code, enhanced, verdicts = hostile(tmp_path, ("far.test", fault, "TXT"))
+    assert (code, enhanced) == (451, "4.7.5")
+    assert (verdicts["spf"], verdicts["dmarc"]) == ("temperror", "temperror")
+
+
+def test_a_key_that_decides_and_cannot_be_asked_for_is_waited_for(tmp_path: Path) -> None:
+    octets = letter("carol@far.test")
+    octets = sign(octets, [KEY], now()) + octets
+    code, enhanced, verdicts = hostile(tmp_path, (KEY.dns_name, Fault.SERVFAIL, None), octets=octets, ip="127.0.0.3")
+    assert (code, enhanced) == (451, "4.7.5")
+    assert (verdicts["dkim"], verdicts["dmarc"]) == ("temperror", "temperror")
+
+
+def test_reverse_names_that_cannot_be_asked_for_decide_nothing(tmp_path: Path) -> None:
+    code, _, verdicts = hostile(tmp_path, ("2.0.0.127.in-addr.arpa", Fault.TIMEOUT, None))
+    assert code == 250
+    assert (verdicts["iprev"], verdicts["dmarc"]) == ("temperror", "pass")
+
+
+def test_a_list_that_does_not_answer_decides_nothing(tmp_path: Path) -> None:
+    async def scene(gate: Border) -> None:
+        gate.names.fault("2.0.0.127.bl.test", Fault.SERVFAIL)
+        assert (await gate.bring(FAR, "carol@far.test", [ALICE], letter("carol@far.test")))[0] == 250
+        assert (await gate.verdicts())["dnsbl"] == "temperror"
+
+    more = '[checks]\ntrusted_networks = []\n[checks.lists]\n"bl.test" = 100\n'
+    at_the_border(tmp_path, scene, more=more)
+
+
+def test_a_listed_host_is_refused_with_the_words_of_the_list(tmp_path: Path) -> None:
+    async def scene(gate: Border) -> None:
+        code, words = await gate.bring(FAR, "carol@far.test", [ALICE], letter("carol@far.test"))
+        assert (code, words.split()[0]) == (550, "5.7.1")
+        assert "bl.test (spam was seen)" in words
+
+    more = '[checks]\ntrusted_networks = []\n[checks.lists]\n"bl.test" = 100\n'
+    listed = {"2.0.0.127.bl.test": {"A": "127.0.0.2", "TXT": "spam was seen"}}
+    at_the_border(tmp_path, scene, zone={**ZONE, **listed}, more=more)
+
+
+HOSTILE = {
+    "an SPF record that includes itself": {"far.test": {"TXT": "v=spf1 include:far.test -all"}},
+    "SPF records in a circle": {
+        "far.test": {"TXT": "v=spf1 redirect=a.far.test"}, "a.far.test": {"TXT": "v=spf1 redirect=far.test"}},
+    "more names than SPF may ask for": {"far.test": {"TXT": "v=spf1 " + "a:{ir}.%s.far.test " * 30 % ((1,) * 30)}},
+    "a huge record": {"far.test": {"TXT": "v=spf1 " + "ip4:192.0.2.1 " * 4000 + "-all"}},
+    "aliases in a circle": {"far.test": {"CNAME": "b.far.test"}, "b.far.test": {"CNAME": "far.test"}},
+    "a policy without sense": {
+        "far.test": {"TXT": "v=spf1 -all"}, "_dmarc.far.test": {"TXT": "v=DMARC1; p=\x07\"(;;=;p"}},
+}
+
+
+@pytest.mark.parametrize("zone", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_zone_ends_within_its_bounds(tmp_path: Path, zone: dict[str, dict[str, str]]) -> None:
+    # The client gives up after `PATIENCE`.
+    code, _, verdicts = hostile(tmp_path, zone=zone)
+    assert code in (250, 451, 550)
+    assert verdicts["dmarc"] != "pass"
+    if verdicts["spf"] == "temperror":
+        assert code == 451
