@@ -34,9 +34,12 @@ class Names(ZoneDns):
         pass
 
 
-def names() -> Names:
+Records = dict[str, dict[str, str | list[str]]]
+
+
+def names(more: Records | None = None) -> Names:
     """far.test asks for rejection and lets the stranger of the office send; strict.test signs only."""
-    records: dict[str, dict[str, str | list[str]]] = {
+    records: Records = {
         "far.test": {"TXT": "v=spf1 ip4:192.0.2.7 -all"},
         "_dmarc.far.test": {"TXT": "v=DMARC1; p=reject"},
         "_dmarc.strict.test": {"TXT": "v=DMARC1; p=reject"},
@@ -46,7 +49,7 @@ def names() -> Names:
     for domain in (OURS, FAR, STRICT):
         for key in keys(domain):
             records[key.dns_name] = {"TXT": key.dns_record()}
-    return Names(records)
+    return Names(records | (more or {}))
 
 
 async def give_keys(office: Office, domain: str = OURS) -> tuple[SigningKey, ...]:
