@@ -18,15 +18,16 @@ from posthouse.store.database import Transaction
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.text import Text
 
 # What people call the parts of a journey. A step that is in none of them stands under the heading before it.
 STAGES: dict[str, tuple[Step, ...]] = {
     "Connection": (Step.CONNECTED, Step.HELLO, Step.TLS, Step.LOGIN),
     "Envelope": (Step.ENVELOPE, Step.RECIPIENT),
-    "Message": (Step.RECEIVED, Step.ADDED, Step.SIGNED, Step.UNSIGNED),
+    "Message": (Step.RECEIVED, Step.ADDED, Step.REMOVED, Step.SIGNED, Step.UNSIGNED),
     "Checks and decision": (Step.VERDICT, Step.DECISION, Step.WARNING),
     "Filing": (Step.DELIVERED, Step.REWRITTEN, Step.SEALED, Step.QUEUED),
-    "Answer": (Step.ACCEPTED,),
+    "Answer": (Step.ACCEPTED, Step.REFUSED),
     "On its way": (
         Step.ROUTE, Step.ATTEMPT, Step.RETRY, Step.RELAYED, Step.DELAYED, Step.FAILED, Step.EXPIRED, Step.BOUNCED,
         Step.DROPPED, Step.HELD, Step.RELEASED,
@@ -35,7 +36,7 @@ STAGES: dict[str, tuple[Step, ...]] = {
 _STAGE_OF = {step: stage for stage, steps in STAGES.items() for step in steps}
 
 GOOD = {Step.DELIVERED, Step.ACCEPTED, Step.RELAYED}
-BAD = {Step.FAILED, Step.EXPIRED, Step.DROPPED}
+BAD = {Step.FAILED, Step.EXPIRED, Step.DROPPED, Step.REFUSED}
 WAITING = {Step.RETRY, Step.DELAYED, Step.HELD, Step.WARNING}
 
 # What the last of these steps means for the recipient it names.
@@ -43,6 +44,10 @@ STANDS = {
     Step.DELIVERED: "delivered", Step.QUEUED: "waiting", Step.RELAYED: "relayed", Step.FAILED: "failed",
     Step.EXPIRED: "expired", Step.HELD: "held", Step.RELEASED: "waiting", Step.DROPPED: "dropped",
 }
+
+# What is told below a stamp, line by line.
+_DETAILS = {Step.VERDICT: ("evidence",), Step.DECISION: ("lines", "overrides")}
+_INDENT = len("    18:15:30.120 +1234 ms  ")
 
 LISTED = 20
 # How many recipients a line of the list names.
@@ -113,11 +118,17 @@ def _summary(journey: Journey) -> tuple[str, str, str, str, str]:
     """One line of the list: id, time, from, to, and how it stands with each recipient."""
     mail_from = ""
     stands: dict[str, str] = {}
+    reached: list[str] = []
     for stamp in journey.stamps:
         facts = stamp.facts
         if stamp.step is Step.ENVELOPE:
             mail_from = str(facts.get("mail_from") or "")
-        if stamp.step in STANDS:
+        if stamp.step is Step.RECIPIENT:
+            if str(facts.get("reply")).startswith("2"):
+                reached.append(str(facts.get("address")))
+        elif stamp.step is Step.REFUSED:
+            stands.update(dict.fromkeys(reached, "deferred" if str(facts.get("reply")).startswith("4") else "refused"))
+        elif stamp.step in STANDS:
             named = facts.get("address")
             for address in named if isinstance(named, list) else [str(named)]:
                 stands[address] = STANDS[stamp.step]
@@ -160,6 +171,8 @@ def _lines(journey: Journey) -> Iterator["RenderableType"]:
         if _day(stamp.at) != _day(before):
             yield Text(f"    {_day(stamp.at)}", style="dim")
         yield _line(stamp, stamp.at - before)
+        for detail in _details(stamp):
+            yield _row(Text(" " * (_INDENT + 3)), Text(detail, style="dim"))
         before = stamp.at
 
 
@@ -169,13 +182,29 @@ def _day(at: Instant) -> str:
 
 def _line(stamp: Stamp, gap: int) -> "RenderableType":
     """`18:15:30.120   +3 ms  it called itself mx.far.test (EHLO)`; no gap is shown below a millisecond."""
-    from rich.table import Table
     from rich.text import Text
 
     clock = f"{rfc3339(stamp.at)[11:19]}.{stamp.at % SECOND // 1000:03d}"
     shown = f"+{span_text(gap)}" if gap >= SECOND // 1000 else ""
     style = "green" if stamp.step in GOOD else "red" if stamp.step in BAD else "yellow" if stamp.step in WAITING else ""
-    when, what = Text(f"    {clock} {shown:>9}  ", style="dim"), Text(sentence(stamp), style=style)
+    return _row(Text(f"    {clock} {shown:>9}  ", style="dim"), Text(sentence(stamp), style=style))
+
+
+def _details(stamp: Stamp) -> Iterator[str]:
+    """What stands below a verdict (questions and answers) and a decision (the lines of the table that spoke)."""
+    facts = stamp.facts
+    for name in _DETAILS.get(stamp.step, ()):
+        found = facts.get(name)
+        for each in found if isinstance(found, list) else ():
+            yield clean(f"override for the report: {each}" if name == "overrides" else each)
+    if stamp.step is Step.DECISION and "score" in facts:
+        yield f"score {facts['score']}"
+
+
+def _row(when: "Text", what: "Text") -> "RenderableType":
+    from rich.table import Table
+    from rich.text import Text
+
     if not sys.stdout.isatty():
         return Text.assemble(when, what)
     # On a terminal a long sentence goes on below its own beginning.

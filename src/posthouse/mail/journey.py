@@ -78,7 +78,7 @@ _SENTENCES: dict[Step, str] = {
     Step.ENVELOPE: "it announced a message from <{mail_from}>",
     Step.RECIPIENT: "recipient <{address}>: {reply}",
     Step.RECEIVED: "{size} octets arrived, Message-ID {message_id}, from {header_from}",
-    Step.VERDICT: "{method}: {result} for {identity}, because {reason}",
+    Step.VERDICT: "{method} {result} for {identity}: {reason}",
     Step.DECISION: "decided to {action} by the rule {rule}: {reason}",
     Step.WARNING: "warned the reader {account}: the message {warning}",
     Step.ADDED: "{field}",
@@ -108,6 +108,8 @@ _SENTENCES: dict[Step, str] = {
 
 # Where no host could be asked, our own words stand for a reply.
 _NO_HOST = "no host could be asked about <{address}>: {reply}"
+# Where a check had nobody to ask about, as of a message without a signature.
+_NOBODY = "{method} {result}: {reason}"
 
 
 class _Known(dict[str, str]):
@@ -118,8 +120,12 @@ class _Known(dict[str, str]):
 def sentence(stamp: Stamp) -> str:
     """What a person reads about this stamp, one line without control characters; unknown facts show as `?`."""
     words = _Known({k: _word(v) for k, v in stamp.facts.items()})
-    unasked = stamp.step is Step.ATTEMPT and not stamp.facts.get("host")
-    line = (_NO_HOST if unasked else _SENTENCES[stamp.step]).format_map(words)
+    text = _SENTENCES[stamp.step]
+    if stamp.step is Step.ATTEMPT and not stamp.facts.get("host"):
+        text = _NO_HOST
+    elif stamp.step is Step.VERDICT and not stamp.facts.get("identity"):
+        text = _NOBODY
+    line = text.format_map(words)
     return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line)
 
 

@@ -1,8 +1,8 @@
 """What the checks found and what was decided, as stamps of the journey.
 
 A VERDICT stamp holds the word, whom it is about, the sentence, and the evidence in short: questions and answers of the
-DNS, as many and as much of each as a person reads. The DECISION stamp names the line of the table that decided; with
-it stand the score and every line that spoke.
+DNS, as many and as much of each as a person reads. The DECISION stamp names the line of the table that decided, or
+tells that the score did; with it stand the score and every other line that spoke.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from posthouse.mail.instant import Instant
 from posthouse.mail.journey import Fact, Stamp, Step
 from posthouse.mail.verdict import Accept, Decision, Defer, Quarantine, Verdict
 from posthouse.route.authentication import Findings
-from posthouse.route.policy import Ruling
+from posthouse.route.policy import Line, Ruling
 
 # Of the evidence of one verdict.
 EVIDENCE_LINES: Final = 12
@@ -49,9 +49,11 @@ def decision_stamp(ruling: Ruling, at: Instant) -> Stamp:
         "rule": decision.rule,
         "reason": decision.reason,
     }
-    if ruling.lines:
+    # The one that decided is told already.
+    lines = [line for line in ruling.lines if line.rule != decision.rule]
+    if lines:
         facts["score"] = ruling.score
-        facts["lines"] = [f"{line.rule} {line.points:+}: {line.reason}" for line in ruling.lines]
+        facts["lines"] = [_line(line) for line in lines]
     if ruling.overrides:
         facts["overrides"] = [f"{each.kind}: {each.comment}" for each in ruling.overrides]
     return Stamp(at, Step.DECISION, facts)
@@ -63,6 +65,11 @@ def _action(decision: Decision) -> str:
     if isinstance(decision, Quarantine):
         return "quarantine"
     return "defer" if isinstance(decision, Defer) else "reject"
+
+
+def _line(line: Line) -> str:
+    points = f" {line.points:+}" if line.points else ""
+    return f"{line.rule}{points}: {line.reason}"
 
 
 def _short(text: str) -> str:
