@@ -12,6 +12,7 @@ and `$TTL` count and `$INCLUDE` is refused. Wildcards work (RFC 4592), CNAMEs ar
 stands in the file: any other name does not exist. Types that the port does not ask for only make their name exist.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -65,9 +66,11 @@ class ZoneDns:
                 zone._add(name, kind, [data])
             return zone
         try:
-            return cls(msgspec.json.decode(text, type=dict[str, dict[str, str | list[str]]]))
-        except (msgspec.MsgspecError, UnicodeError) as error:
+            # The reader of the standard library also takes what stands for single octets ("\udc96").
+            records = msgspec.convert(json.loads(text), type=dict[str, dict[str, str | list[str]]])
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise ZoneError(f"the zone is no JSON of names, types and data: {error}") from None
+        return cls(records)
 
     async def a(self, name: str) -> Answer[str]:
         return self.find(name, "A")

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address, ip_address
 import click
 
 from posthouse.config import Size
-from posthouse.mail.address import Address, parse_domain, parse_path
+from posthouse.mail.address import Address, parse_domain
 from posthouse.mail.dates import parse_date
 from posthouse.mail.instant import SECOND
 from posthouse.store import ids
@@ -98,15 +98,10 @@ class IpType(click.ParamType[str]):
 
 
 class PathType(click.ParamType[str]):
-    """What stands behind MAIL FROM: an address with or without angle brackets, or nothing; comes out with them."""
+    """What stands behind MAIL FROM: anything, with or without angle brackets, or nothing; comes out with them."""
 
     name = "address"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         path = value.strip()
-        path = path if path.startswith("<") else f"<{path}>"
-        try:
-            parse_path(path, smtputf8=True)
-        except ValueError as error:
-            self.fail(f"{value!r} is no sender: {error}", param, ctx)
-        return path
+        return path if path.startswith("<") and path.endswith(">") else f"<{path}>"

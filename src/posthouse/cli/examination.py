@@ -29,6 +29,7 @@ from posthouse.mail.instant import Instant
 from posthouse.mail.mailboxes import Mailbox, mailboxes
 from posthouse.mail.message import Message
 from posthouse.mail.peer import Peer, Role
+from posthouse.mail.reply import Reply
 from posthouse.mail.verdict import Decision, Defer, Reject
 from posthouse.route.authentication import Authentication, CheckSettings, Findings, Resolver
 from posthouse.route.case import Case
@@ -116,6 +117,8 @@ async def examine(
             logo = await published(message.header, checked.author, checked.dmarc, checked.signatures, dns)
             checked = replace(checked, bimi=logo)
         checked = _compared(message, checked, known, around)
+    if known.flaw:
+        return Examination(checked, Reject("mail-from", known.flaw, Reply(553, "5.1.7", known.flaw)))
     for step in (fit_header, few_hops):
         reply = step(case, ReceptionSettings())
         if reply is not None:

@@ -187,7 +187,7 @@ def _way(telling: "Telling", width: int) -> Iterator["RenderableType"]:
             yield Text.assemble(("  ╎ ", "dim"), ("from ", "dim"), said(_client(hop), width - 14))
         if hop.at is not None and _day(hop.at) != day:
             day = _day(hop.at)
-            yield Text(f"  {day or 'no day at all'}", style="dim")
+            yield Text(f"  {day}", style="dim")
         yield _hop(hop, width)
         if hop is telling.story.trust.entry:
             yield Text(f"  ├ trust begins here: {said(telling.story.trust.how)}", style="green")
@@ -343,13 +343,8 @@ def _leaks(telling: "Telling") -> Iterator["RenderableType"]:
 
 
 def _moment(at: Instant | None) -> str:
-    """`2025-03-01 18:15:30 UTC`; "" for none and for what no calendar has."""
-    if at is None:
-        return ""
-    try:
-        return f"{rfc3339(at)[:-1].replace('T', ' ')} UTC"
-    except (ValueError, OverflowError):
-        return ""
+    """`2025-03-01 18:15:30 UTC`; "" for none."""
+    return "" if at is None else f"{rfc3339(at)[:-1].replace('T', ' ')} UTC"
 
 
 def _day(at: Instant) -> str:

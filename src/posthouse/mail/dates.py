@@ -9,10 +9,12 @@ import re
 from datetime import date
 from typing import NamedTuple
 
-from posthouse.mail.instant import MINUTE, SECOND, Instant
+from posthouse.mail.instant import DAY, MINUTE, SECOND, Instant
 from posthouse.mail.tokens import without_comments
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_FIRST = (date.min.toordinal() - _EPOCH) * DAY
+_LAST = (date.max.toordinal() + 1 - _EPOCH) * DAY - 1
 _MONTHS = {
     name: number
     for number, name in enumerate(
@@ -76,7 +78,9 @@ def parse_date(value: bytes) -> Date | None:
         return None
     seconds = days * 86400 + int(hour) * 3600 + int(minute) * 60 + int(second or 0)
     offset = _offset(sign, hours, minutes, zone)
-    return Date(seconds * SECOND - (offset or 0) * MINUTE, offset)
+    at = seconds * SECOND - (offset or 0) * MINUTE
+    # In UTC it may be a year that nobody can write.
+    return Date(at, offset) if _FIRST <= at <= _LAST else None
 
 
 def _year(digits: bytes) -> int:

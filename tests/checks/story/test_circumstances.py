@@ -5,7 +5,7 @@ import pytest
 from checks.story.letters import OURS, known, message, received
 from posthouse.checks.story import Given, find, hops
 from posthouse.checks.story.recorded import recorded
-from posthouse.mail.address import Address, AddressError
+from posthouse.mail.address import Address
 
 DATE = "Sat, 01 Mar 2025 18:15:30 +0000"
 ENTRY = received("mx.example.org (mx.example.org [192.0.2.1])", f"{OURS} (Postfix)", DATE).replace(
@@ -52,9 +52,13 @@ def test_a_path_that_is_none_is_passed_over() -> None:
     assert found.return_path == "<carol@far.test>"
 
 
-def test_a_given_path_that_is_none_is_an_error() -> None:
-    with pytest.raises(AddressError):
-        known("Subject: x", given=Given(mail_from="<alice"))
+@pytest.mark.parametrize("path", ["<@a.example:alice@example.org>", "<a@b(c).example>", "<alice>", "<a@b..example>"])
+def test_a_given_path_that_is_none_is_kept_with_its_flaw(path: str) -> None:
+    found = known("Subject: x", given=Given(mail_from=path))
+    assert found.flaw
+    assert found.has_mail_from
+    assert found.mail_from is not None
+    assert path.endswith(f"{found.mail_from.domain}>")
 
 
 def test_a_filter_behind_the_entry_may_have_noted_the_client() -> None:

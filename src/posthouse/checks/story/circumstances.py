@@ -29,7 +29,8 @@ _PATH_OCTETS: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is known from elsewhere; "" and None where it is not. `mail_from` is a path in its angle brackets.
+    """What is known from elsewhere; "" and None where it is not. `mail_from` is a path in angle brackets, or was meant
+    to be one.
 
     `from_line` is the sender in the "From " line that mbox files put before each message.
     """
@@ -45,7 +46,8 @@ class Given:
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """`mail_from` None is the null reverse-path where `has_mail_from` is True, and otherwise unknown; other values are
-    "" or empty where they are unknown. `at` is when the message came in.
+    "" or empty where they are unknown. `at` is when the message came in. `flaw` is a sentence where the sender that was
+    given is no address that a server would take; `mail_from` is then as near to one as can be, for SPF to look at.
 
     `sources` tells of "ip", "helo", "mail_from", "rcpt_to" and "at" where each was taken from.
     """
@@ -57,6 +59,7 @@ class Circumstances:
     rcpt_to: tuple[Address, ...] = ()
     at: Instant | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    flaw: str = ""
 
     @property
     def return_path(self) -> str:
@@ -67,15 +70,20 @@ class Circumstances:
 
 
 def circumstances(header: Header, trust: Trust, given: Given) -> Circumstances:
-    """Raises AddressError where `given.mail_from` is no path; what the message records never raises."""
+    """Never raises."""
     sources: dict[str, str] = {}
+    flaw = ""
     ip = _first(sources, "ip", ((GIVEN, given.ip), *_clients(header, trust)))
     entry = trust.entry
     said = ((entry.where, entry.received.frm),) if entry is not None else ()
     helo = _first(sources, "helo", ((GIVEN, given.helo), *said))
     if given.mail_from:
-        mail_from, has_mail_from = parse_path(given.mail_from, smtputf8=True), True
+        has_mail_from = True
         sources["mail_from"] = GIVEN
+        try:
+            mail_from = parse_path(given.mail_from, smtputf8=True)
+        except AddressError as error:
+            flaw, mail_from = str(error), _nearly(given.mail_from)
     else:
         mail_from, has_mail_from = _reverse_path(header, trust, given, sources)
     rcpt_to = given.rcpt_to or _recipients(header, trust, sources)
@@ -86,7 +94,13 @@ def circumstances(header: Header, trust: Trust, given: Given) -> Circumstances:
         sources["at"] = GIVEN
     elif entry is not None and entry.at is not None:
         at, sources["at"] = entry.at, entry.where
-    return Circumstances(ip, helo, mail_from, has_mail_from, rcpt_to, at, sources)
+    return Circumstances(ip, helo, mail_from, has_mail_from, rcpt_to, at, sources, flaw)
+
+
+def _nearly(path: str) -> Address:
+    """What SPF would be asked about by a server that takes anything."""
+    local_part, _, domain = path.removeprefix("<").removesuffix(">").rpartition("@")
+    return Address(local_part, domain.lower())
 
 
 def _first(sources: dict[str, str], name: str, values: tuple[tuple[str, str], ...]) -> str:
