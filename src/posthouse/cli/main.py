@@ -35,6 +35,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "Watch the mail": {
         "queue": ("queue", "What waits to be delivered to other servers."),
         "trace": ("trace", "The journey of one message: every step, every decision."),
+        "reports": ("reports", "Who sends in your name, as others report it; what we report."),
     },
     "Look into mail": {
         "explain": ("explain", "Tell the story of any raw message: its way, who vouches for it."),

@@ -157,6 +157,7 @@ _SOURCES = (
     " l.reasons FROM received_lines l JOIN received_reports r ON r.report_key = l.report_key"
     f" WHERE {_WITHIN} AND kind = 'aggregate' GROUP BY 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 1 DESC LIMIT $4"
 )
+_UNPROVEN = f"SELECT COUNT(*) FROM received_reports WHERE {_WITHIN} AND proven = 0"  # noqa: S608
 _OLD = "SELECT report_key FROM received_reports WHERE report_key < $1 ORDER BY report_key LIMIT $2"
 
 
@@ -230,6 +231,12 @@ def reports(tx: Transaction, span: Span, kind: Kind, limit: int = 10_000) -> lis
             _REPORTS, *_bounds(span), kind.value, limit
         )
     ]
+
+
+def unproven(tx: Transaction, span: Span) -> int:
+    """How many reports of that span are left out because nothing proves their sender."""
+    row = tx.one(_UNPROVEN, span.since, 0, span.domain)
+    return 0 if row is None else int(row[0])
 
 
 def days(tx: Transaction, span: Span) -> list[Day]:
