@@ -141,7 +141,7 @@ def test_a_span_is_of_time_of_domains_and_of_proof(rooms: Rooms) -> None:
     keep(rooms, LINE, domain="sub.a.example")
     keep(rooms, LINE, domain="nota.example")
     keep(rooms, LINE, report_id="forged", proven=False)
-    keep(rooms, LINE, report_id="old", end=NOON - 9 * DAY)
+    keep(rooms, LINE, report_id="old", begin=NOON - 9 * DAY)
 
     def told(span: Span) -> list[str]:
         found = rooms.see(partial(feedback.reports, span=span, kind=Kind.AGGREGATE))

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any
 
 from posthouse.cli.terminal import clean, table
@@ -87,7 +87,7 @@ def _tell_all(found: "Findings", domains: Sequence[str]) -> None:
 
 def _tell_sources(found: "Findings") -> None:
     rows = [
-        (_source_name(source), len(source.addresses), f"{source.messages:,}",
+        (source.name, len(source.addresses), f"{source.messages:,}",
          _share(source.passed, source.messages), _share(source.aligned_dkim, source.messages),
          _share(source.aligned_spf, source.messages))
         for source in found.sources[:SOURCES]
@@ -97,27 +97,28 @@ def _tell_sources(found: "Findings") -> None:
 
 
 def _tell_failing(found: "Findings") -> None:
-    """What does not pass, line by line: who sent it, in whose name, who vouched, what became of it."""
-    failing = sorted(
-        ((source, line) for source in found.sources for line in source.failures), key=lambda each: -each[1].messages
-    )
+    """What does not pass: who sent it, in whose name, who vouched for it by himself, what became of it."""
+    failing: Counter[tuple[str, str, str, str]] = Counter()
+    for source in found.sources:
+        for line in source.failures:
+            fate = _WORDS.get(line.disposition, line.disposition)
+            failing[source.name, line.header_from, _vouched(line), fate] += line.messages
     if not failing:
         print("\nEverything passed.")
         return
-    print("\nWhat did not pass, and who vouched for it:\n")
+    print("\nWhat did not pass:\n")
     rows = [
-        (_address(source, line), f"{line.messages:,}", line.header_from, _vouched(line),
-         _WORDS.get(line.disposition, line.disposition))
-        for source, line in failing[:FAILURES]
+        (name, f"{messages:,}", header_from, vouched, fate)
+        for (name, header_from, vouched, fate), messages in failing.most_common(FAILURES)
     ]
-    table(("address", ">messages", "as", "vouched for by", "was"), rows, "")
+    table(("source", ">messages", "in the name of", "vouched for by", "was"), rows, "")
     _tell_rest(failing, FAILURES, "lines")
 
 
 def _tell_failures(found: "Findings") -> None:
     if not found.failures:
         return
-    print(f"\n{len(found.failures):,} single failure{'' if len(found.failures) == 1 else 's'} reported, the latest:\n")
+    print(f"\nSingle messages that failed, the latest of {len(found.failures):,}:\n")
     rows = []
     for report in found.failures[:LATEST]:
         facts = json.loads(report.facts)
@@ -143,7 +144,7 @@ def _tell_tls(found: "Findings") -> None:
         table(("went wrong", ">connections"), rows, "")
 
 
-def _tell_rest(rows: Sequence[object], shown: int, what: str) -> None:
+def _tell_rest(rows: Sized, shown: int, what: str) -> None:
     if len(rows) > shown:
         print(f"... and {len(rows) - shown:,} more {what} (--json has all)")
 
@@ -222,20 +223,15 @@ def _report_facts(report: ReceivedReport) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _source_name(source: Source) -> str:
-    return source.name if source.named else f"{source.name} (no name)"
-
-
-def _address(source: Source, line: Line) -> str:
-    name = dict(source.addresses).get(line.source_ip, "")
-    return f"{line.source_ip} {name}".rstrip()
-
-
 def _vouched(line: Line) -> str:
-    """Who passed by itself, though not for this author; else what failed."""
-    told = [f"dkim {each}" for each in line.dkim.split(", ") if each] + ([f"spf {line.spf}"] if line.spf else [])
-    passing = [each.removesuffix(" pass") for each in told if each.endswith(" pass")]
-    return ", ".join(passing) or f"nobody ({', '.join(told)})" if told else "nobody"
+    """Whose signature or SPF passed, though not for this author: `lists.example (dkim, spf)`."""
+    methods: dict[str, list[str]] = {}
+    for method, told in (("dkim", line.dkim), ("spf", line.spf)):
+        for each in told.split(", "):
+            domain, _, result = each.rpartition(" ")
+            if result == "pass" and method not in methods.setdefault(domain, []):
+                methods[domain].append(method)
+    return ", ".join(f"{domain} ({', '.join(names)})" for domain, names in methods.items()) or "nobody"
 
 
 def _share(part: int, whole: int) -> str:

@@ -102,8 +102,8 @@ class Fate(StrEnum):
 
 
 class Span(NamedTuple):
-    """What is asked about: reports that end after `since`, about a domain and those below it ("" for all); `proven`
-    leaves out those whose sender is not known."""
+    """What is asked about: reports about times from `since` on, about a domain and those below it ("" for all);
+    `proven` leaves out those whose sender is not known."""
 
     since: Instant
     domain: str = ""
@@ -146,7 +146,7 @@ _KEEP_LINE = (
     f"INSERT INTO received_lines (report_key, line, {_LINE_COLUMNS})"  # noqa: S608
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 )
-_WITHIN = "period_end >= $1 AND proven >= $2 AND ($3 = '' OR domain = $3 OR domain LIKE '%.' || $3)"
+_WITHIN = "period_begin >= $1 AND proven >= $2 AND ($3 = '' OR domain = $3 OR domain LIKE '%.' || $3)"
 _REPORTS = f"SELECT {_COLUMNS} FROM received_reports WHERE {_WITHIN} AND kind = $4 ORDER BY report_key DESC LIMIT $5"  # noqa: S608
 _DAYS = (
     "SELECT domain, period_begin / $4 AS day, SUM(messages), SUM(passed) FROM received_reports"  # noqa: S608

@@ -80,7 +80,7 @@ CREATE TABLE received_reports (
     UNIQUE (reporter, report_id, domain, kind)
 );
 
-CREATE INDEX received_reports_by_domain ON received_reports (domain, period_end);
+CREATE INDEX received_reports_by_domain ON received_reports (domain, period_begin);
 
 CREATE TABLE received_lines (
     report_key BIGINT NOT NULL,
