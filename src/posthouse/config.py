@@ -216,6 +216,18 @@ class Checks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lists: Annotated[
         dict[str, int], Meta(description="blocklists and allowlists in the DNS, with their weights; none is asked else")
     ] = {}
+    suspicion: Annotated[
+        bool, Meta(description="compare senders with whom each account knows, and file what looks like its junk as such")
+    ] = True
+    protected: Annotated[
+        dict[str, str], Meta(description="domains that nobody may pass for, with the names their owners go by")
+    ] = {}
+    bimi: Annotated[
+        bool, Meta(description="fetch the logos of senders whom DMARC proves, from their web servers")
+    ] = False
+    bimi_roots: Annotated[
+        Path | None, Meta(description="PEM roots that may vouch for logos; absent: domains vouch for themselves")
+    ] = None
 
 
 class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -512,6 +524,10 @@ def _examine(config: Config) -> None:
     _networks(config.checks.trusted_networks, "checks.trusted_networks")
     if config.checks.authserv_id and _HOSTNAME.fullmatch(config.checks.authserv_id) is None:
         raise ValueError(f'checks.authserv_id: must be a domain name in lower case, not "{config.checks.authserv_id}"')
+    for domain in config.checks.protected:
+        _domain(domain, f"checks.protected.{domain}")
+    if config.checks.bimi_roots is not None and not config.checks.bimi:
+        raise ValueError("checks.bimi_roots: needs checks.bimi")
     for zone, weight in config.checks.lists.items():
         _domain(zone, f"checks.lists.{zone}")
         if not -LIST_WEIGHT <= weight <= LIST_WEIGHT:

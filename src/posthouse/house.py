@@ -30,11 +30,13 @@ from posthouse.mail.instant import Clock, Instant
 from posthouse.route.acceptance import Acceptance
 from posthouse.route.bureau import Bureau
 from posthouse.route.desk import MailDesk
+from posthouse.route.discernment import Discernment
 from posthouse.route.exchanges import Exchanges
 from posthouse.route.reception import Reception, ReceptionSettings
 from posthouse.route.relay import Relay
 from posthouse.route.submission import Submission, SubmissionSettings
 from posthouse.serve import imap, pop3, smtp, tls
+from posthouse.serve.fetch import Fetcher
 from posthouse.serve.listener import Census, Door, Listener, open_sockets
 from posthouse.serve.log import Logger, logger
 from posthouse.serve.login import Login
@@ -204,18 +206,21 @@ class House:
         )
         owner = f"{config.hostname}/{self.process}"
         self.bureau = Bureau(acceptance, self.dns.within, wiring.reports(config), owner, recorder)
+        trust = tls.verified(config.relay.ca_file)
+        self.discernment = Discernment(
+            acceptance, self.dns, Fetcher(self.dns, trust), recorder, wiring.discernment(config)
+        )
         size = config.limits.message_size
         self.reception = Reception(
             acceptance,
             ReceptionSettings(size_limit=size, authserv_id=config.checks.authserv_id),
-            wiring.inspection(config, self.dns, self.database, self.bureau),
+            wiring.inspection(config, self.dns, self.database, self.bureau, self.discernment),
             recorder,
         )
         self.submission = Submission(
             acceptance, SubmissionSettings(size_limit=size, show_client=config.submission.show_client)
         )
         helo = config.relay.helo or config.hostname
-        trust = tls.verified(config.relay.ca_file)
         self._courier = SmtpCourier(CourierSettings(ClientSettings(helo)), self.clock, trust)
         exchanges = Exchanges(self.dns, wiring.routing(config), random.shuffle)
         self.relay = Relay(
@@ -274,6 +279,7 @@ class House:
             "sweep": self._sweep,
             "counts": self._counts,
             **self.bureau.work,
+            **self.discernment.work(self.process == 0),
         }
         self.tasks = [asyncio.create_task(_keep(self, name, doing), name=name) for name, doing in work.items()]
 
@@ -326,8 +332,9 @@ class House:
         """Everything that was opened, the last first; more than once is harmless."""
         if self._courier is not None:
             await self._courier.close()
-        if hasattr(self, "login"):
-            self.login.close()
+        for name in ("login", "discernment"):
+            if hasattr(self, name):
+                getattr(self, name).close()
         for name in ("dns", "hints", "database"):
             part = getattr(self, name, None)
             if part is not None:

@@ -33,7 +33,9 @@ def resolver(config: Config, metrics: Metrics) -> Resolver:
     )
 
 
-def inspection(config: Config, dns: Resolver, db: Database, bureau: Bureau) -> Inspection:
+def inspection(
+    config: Config, dns: Resolver, db: Database, bureau: Bureau, discernment: Discernment
+) -> Inspection:
     """Who is asked about mail from outside; nobody who sent it where that is switched off."""
     checks, settings = config.checks, config.policy
     if not checks.enabled:
@@ -45,9 +47,31 @@ def inspection(config: Config, dns: Resolver, db: Database, bureau: Bureau) -> I
         Authentication(dns, CheckSettings(config.hostname, networks, lists), OurDomains(db)),
         policy(config),
         Greylisting(db) if greylists else None,
+        discernment.suspicion,
         counts=bureau.counts,
         arrival=bureau.arrival,
+        indicators=discernment.indicators,
     )
+
+
+def discernment(config: Config) -> DiscernmentSettings:
+    """ConfigError where the roots cannot be read."""
+    checks = config.checks
+    protected = tuple(
+        Known(parse_domain(domain), Kin.PROTECTED, name) for domain, name in checks.protected.items()
+    )
+    roots = read_roots(checks.bimi_roots) if checks.bimi_roots is not None else ()
+    return DiscernmentSettings(checks.suspicion, protected, checks.bimi, roots)
+
+
+def read_roots(path: Path) -> tuple[x509.Certificate, ...]:
+    """The certificates of a PEM file. ConfigError where there are none."""
+    try:
+        return bimi.roots(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from None
+    except ValueError:
+        raise ConfigError(f"{path}: holds no certificates in PEM") from None
 
 
 def reports(config: Config) -> ReportSettings:

@@ -17,6 +17,7 @@ from typing import Protocol
 from posthouse.mail.address import Address
 from posthouse.mail.authentication_results import format_results
 from posthouse.mail.envelope import Envelope, RcptTo
+from posthouse.mail.headers import Header
 from posthouse.mail.instant import SECOND, Instant
 from posthouse.mail.journey import Stamp
 from posthouse.mail.peer import Peer
@@ -71,6 +72,14 @@ class Suspicion(Protocol):
         ...
 
 
+class Indicators(Protocol):
+    """Who looks for the logo of a message that was accepted."""
+
+    def consider(self, journey_id: int, header: Header, findings: Findings) -> None:
+        """Never waits, never raises."""
+        ...
+
+
 # What is counted of a message, accepted or refused; None where there is nothing to count.
 Count = Callable[[Case, Findings | None, Ruling], Unit | None]
 # What an accepted message that may be a report waits for; None where it is none.
@@ -90,6 +99,7 @@ class Inspection:
     suspicion: Suspicion | None = None
     counts: tuple[Count, ...] = ()
     arrival: Arrival | None = None
+    indicators: Indicators | None = None
 
 
 class Reception:
@@ -182,7 +192,10 @@ class Reception:
             provenance=provenance,
             opinions=opinions,
         )
-        return await acceptance.accept(self._awaited(case, findings, letter))
+        reply = await acceptance.accept(self._awaited(case, findings, letter))
+        if inspection.indicators is not None and findings is not None and reply.is_positive:
+            inspection.indicators.consider(letter.journey_id, case.message.header, findings)
+        return reply
 
     def _awaited(self, case: Case, findings: Findings | None, letter: Letter) -> Letter:
         arrival = self._inspection.arrival
