@@ -5,13 +5,19 @@
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
+from cryptography import x509
+
+from posthouse.checks import bimi
 from posthouse.checks.dnslists import named
-from posthouse.config import Config, Endpoint, is_network, read_credentials
+from posthouse.checks.lookalike import Kin, Known
+from posthouse.config import Config, ConfigError, Endpoint, is_network, read_credentials
 from posthouse.mail.address import Address, parse_domain
 from posthouse.mail.delivery import Schedule
 from posthouse.route.authentication import Authentication, CheckSettings, OurDomains
 from posthouse.route.bureau import Bureau
+from posthouse.route.discernment import Discernment, DiscernmentSettings
 from posthouse.route.exchanges import RoutingSettings, SmarthostLogin, StaticRoute, TlsRule
 from posthouse.route.exemption import Exemptions
 from posthouse.route.greylisting import Greylisting
