@@ -36,6 +36,7 @@ from posthouse.route.reception import Reception, ReceptionSettings
 from posthouse.route.relay import Relay
 from posthouse.route.submission import Submission, SubmissionSettings
 from posthouse.serve import imap, pop3, smtp, tls
+from posthouse.serve.addresses import OwnAddresses
 from posthouse.serve.fetch import Fetcher
 from posthouse.serve.listener import Census, Door, Listener, open_sockets
 from posthouse.serve.log import Logger, logger
@@ -202,7 +203,8 @@ class House:
         self.login = self._login()
         recorder = Recorder(self.log, self.metrics)
         acceptance = Acceptance(
-            self.database, self.blobs, self.ids, self.hints, self.clock, config.hostname, recorder
+            self.database, self.blobs, self.ids, self.hints, self.clock, config.hostname, recorder,
+            OwnAddresses(config.public_addresses),
         )
         owner = f"{config.hostname}/{self.process}"
         self.bureau = Bureau(acceptance, self.dns.within, wiring.reports(config), owner, recorder)
