@@ -108,9 +108,12 @@ class House:
         return [json.loads(line) for line in self.records.getvalue().splitlines()]
 
     async def connect(self) -> "Client":
+        """A client that has been greeted; the greeting is still to be read."""
         client = Client(*await asyncio.open_connection("127.0.0.1", self.listener.port, limit=1 << 20))
         client.folder = self.folder
         self.clients.append(client)
+        while not client.reader._buffer and not client.reader.at_eof():  # type: ignore[attr-defined]
+            await asyncio.sleep(0.0005)
         return client
 
 
@@ -191,6 +194,71 @@ def scene(
             await play(built)
 
     run(main(), loop, 15.0)
+
+
+# --- the greeting -------------------------------------------------------------------------------------
+
+FLIGHT = HELLO + MAIL + RCPT + b"BDAT 14 LAST\r\nSubject: x\r\n\r\nQUIT\r\n"
+
+
+def call(house: House, octets: bytes) -> socket.socket:
+    """A client whose octets are there before the server has so much as accepted it: nothing else runs meanwhile."""
+    client = socket.create_connection(("127.0.0.1", house.listener.port), 10)
+    client.sendall(octets)
+    return client
+
+
+@on_both_loops
+@pytest.mark.parametrize("leaving", [False, True], ids=["stays", "closes its half"])
+def test_who_speaks_before_the_greeting_is_refused(leaving: bool, loop: str, tmp_path: Path) -> None:
+    """RFC 5321 §4.3.1, §3.1."""
+
+    async def play(house: House) -> None:
+        early = call(house, FLIGHT)
+        if leaving:
+            early.shutdown(socket.SHUT_WR)
+        reader, writer = await asyncio.open_connection(sock=early)
+        lines = (await reader.read()).decode().splitlines()
+        assert lines[0].startswith(f"554 {NAME} You spoke before")
+        assert [line[:4] for line in lines[1:]] == ["503 "] * 4 + ["221 "]
+        assert house.desk.asked == []
+        told = [record for record in house.logged if record["event"] == "spoke before the greeting"]
+        assert [record["ip"] for record in told] == ["127.0.0.1"]
+        assert house.post.metrics.registry.get_sample_value(
+            "posthouse_messages_rejected_total", {"service": "smtp", "code": "554"}
+        ) == 1
+        writer.close()
+
+    scene(loop, tmp_path, play)
+
+
+@on_both_loops
+def test_who_waits_for_the_greeting_may_send_the_rest_in_one_flight(loop: str, tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        for number in range(1, 21):
+            client = await house.connect()
+            assert (await client.reply()).startswith("220 ")
+            client.writer.write(FLIGHT)
+            assert await client.codes(5) == [250, 250, 250, 250, 221]
+            assert len(house.desk.taken) == number
+        # Nor is it taken for early who connects and goes.
+        call(house, b"").close()
+        client = await house.connect()
+        assert (await client.reply()).startswith("220 ")
+        assert "spoke before the greeting" not in house.records.getvalue()
+
+    scene(loop, tmp_path, play)
+
+
+@on_both_loops
+def test_our_own_people_are_not_asked_to_wait(loop: str, tmp_path: Path) -> None:
+    async def play(house: House) -> None:
+        early = call(house, HELLO + b"QUIT\r\n")
+        reader, writer = await asyncio.open_connection(sock=early)
+        assert (await reader.read()).startswith(b"220 ")
+        writer.close()
+
+    scene(loop, tmp_path, play, "submission")
 
 
 # --- a message ----------------------------------------------------------------------------------------
@@ -613,9 +681,10 @@ class Hasty(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.write(HELLO + b"STARTTLS\r\n")
 
     def data_received(self, data: bytes) -> None:
+        if not self.plain:
+            self.transport.write(HELLO + b"STARTTLS\r\n")
         if not self.plain.endswith(b"220 2.0.0 Go ahead\r\n"):
             self.plain += data
             if not self.plain.endswith(b"220 2.0.0 Go ahead\r\n"):

@@ -110,10 +110,41 @@ def test_a_negative_greeting_ends_it() -> None:
     engine = ServerEngine(SETTINGS)
     engine.feed(HELLO)
     assert engine.unread == len(HELLO)
-    engine.greet(Reply(554, "5.7.1", "Go away"))
-    assert engine.take() == b"554 5.7.1 Go away\r\n"
+    engine.greet(Reply(421, "4.3.2", "Go away"))
+    assert engine.take() == b"421 4.3.2 Go away\r\n"
     assert engine.closed
     assert engine.next_event() is None
+
+
+def test_after_554_nothing_is_run_and_quit_is_waited_for() -> None:
+    """RFC 5321 §3.1."""
+    for verb in VERBS.values():
+        engine = ServerEngine(SETTINGS)
+        engine.greet(Reply(554, "", "Go away"))
+        assert engine.take() == b"554 Go away\r\n"
+        argument = {"MAIL": " FROM:<>", "RCPT": " TO:<a@posthouse.test>", "BDAT": " 4 LAST"}.get(verb.name, " x")
+        engine.feed(verb.name.encode() + (b"" if verb.name == "QUIT" else argument.encode()) + b"\r\nQUIT")
+        assert engine.next_event() is None
+        assert engine.take().startswith(b"221 " if verb.name == "QUIT" else b"50")
+        # Whatever it was, and whatever was behind it, MAIL is no nearer.
+        engine.feed(b"\r\nRSET\r\nEHLO client.test\r\nMAIL FROM:<>\r\nQUIT\r\n")
+        assert engine.next_event() is None
+        assert engine.closed
+        out = engine.take()
+        assert out.endswith(b"Goodbye\r\n") or verb.name == "QUIT"
+        assert b"250" not in out
+
+
+def test_after_554_even_noise_comes_to_an_end() -> None:
+    engine = ServerEngine(Settings("mx.posthouse.test"))
+    engine.feed(HELLO + MAIL + RCPT + b"DATA\r\nSubject: buy\r\n\r\n.\r\n" * 10)
+    engine.greet(Reply(554, "", "Go away"))
+    said = b""
+    while out := engine.take():
+        said += out
+        assert engine.next_event() is None
+    assert engine.closed
+    assert said.count(b"\r\n") == 1 + 20 + 1
 
 
 def test_ehlo_lists_what_is_offered() -> None:

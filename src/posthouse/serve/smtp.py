@@ -12,8 +12,11 @@ has been coming for `BODY_GRACE`, and by `USELESS_SECONDS` without a message tak
 desk finishes with it even though the client is gone: its reply is lost then, the message is not.
 """
 
+from array import array
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Any
 
 from prometheus_client import Histogram
@@ -236,7 +239,7 @@ class Session(Dialogue[ServerEvent]):
         smtp, post, intake = self._smtp, self._post, self._intake
         if self.tls is not None:
             self._caller.encrypted(self.tls)
-        smtp.greet()
+        smtp.greet(self._early())
         try:
             while (event := await self.event()) is not None:
                 # In the order of how often they come.
@@ -266,6 +269,22 @@ class Session(Dialogue[ServerEvent]):
             smtp.hang_up(_BROKEN)
         finally:
             intake.discard()
+
+    def _early(self) -> Reply | None:
+        """The refusal of a client of port 25 that does not wait for the greeting (RFC 5321 §4.3.1): spam in a hurry, or
+        somebody whose words were put in front of a connection by another."""
+        post = self._post
+        if post.service != "smtp" or self._transport is None:
+            return None
+        waiting = array("i", [0])
+        connection = self._transport.get_extra_info("socket")
+        if not self._smtp.unread:
+            ioctl(connection.fileno(), FIONREAD, waiting)
+            if not waiting[0]:
+                return None
+        post.metrics.rejected.labels(post.service, "554").inc()
+        post.log.info("spoke before the greeting", service=post.service, ip=self.visit.ip)
+        return Reply(554, "", f"{post.hostname} You spoke before you were greeted (RFC 5321 section 4.3.1)")
 
     async def _seldom(self, event: ServerEvent) -> None:
         smtp = self._smtp

@@ -142,12 +142,16 @@ class ServerEngine:
     # --- the door's side ------------------------------------------------------------------------------
 
     def greet(self, reply: Reply | None = None) -> None:
-        """Say 220, or what is given; a negative greeting ends the connection."""
+        """Say 220, or what is given: after 554 the client may only leave, another negative greeting ends it at once."""
         session = self._session
         if reply is None:
             session.say(Reply(220, "", f"{session.settings.hostname} ESMTP Posthouse"))
         elif reply.is_positive:
             session.say(reply)
+        elif reply.code == 554:
+            # RFC 5321 §3.1: QUIT is waited for, whatever else comes is out of order.
+            session.say(reply)
+            session.state = State.REFUSED
         else:
             session.hang_up(reply)
 
@@ -201,7 +205,7 @@ class ServerEngine:
         session = self._session
         if Reading.DATA <= session.reading <= Reading.REFUSED_CHUNK:
             return session.settings.body_patience
-        if session.state == State.HELLO:
+        if session.state in (State.HELLO, State.REFUSED):
             return session.settings.hello_patience
         return session.settings.command_patience
 

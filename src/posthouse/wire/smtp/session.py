@@ -55,11 +55,12 @@ class State:
     Plain numbers here and below: they are looked at several times for each command, and members of an Enum are slow.
     """
 
-    HELLO = 1
-    IDLE = 2
-    MAIL = 4
-    RCPT = 8
-    CHUNKS = 16
+    REFUSED = 1  # by the greeting
+    HELLO = 2
+    IDLE = 4
+    MAIL = 8
+    RCPT = 16
+    CHUNKS = 32
 
 
 class Reading:
