@@ -30,6 +30,9 @@ from msgspec import Meta, Struct
 
 from posthouse.mail.address import Address, AddressError, parse_domain
 from posthouse.mail.instant import DAY, HOUR, MINUTE, SECOND
+from posthouse.measures import Duration as Duration
+from posthouse.measures import Endpoint as Endpoint
+from posthouse.measures import Size as Size
 
 NAME = "posthouse.toml"
 VARIABLE = "POSTHOUSE_CONFIG"
@@ -42,70 +45,6 @@ class ConfigError(Exception):
 
     def __init__(self, words: str) -> None:
         super().__init__("".join(c if c.isprintable() else "?" for c in words))
-
-
-class Size(int):
-    """A number of octets; `Size.parse("50 MiB")`."""
-
-    @classmethod
-    def parse(cls, text: str) -> "Size":
-        """Decimal (KB, MB, GB) and binary (KiB, MiB, GiB) units; ValueError for anything else."""
-        found = _SIZE.fullmatch(text.strip())
-        if found is None:
-            raise ValueError(f'must be a size such as "50 MiB", not "{text}"')
-        return cls(int(found[1]) * _SIZE_UNITS[found[2].lower()])
-
-
-class Duration(int):
-    """A span of time in microseconds, as `Instant` counts; `Duration.parse("1h30m")`."""
-
-    @classmethod
-    def parse(cls, text: str) -> "Duration":
-        """One or more of `5d 4h 30m 10s 250ms` without a sign; ValueError for anything else."""
-        if _DURATION.fullmatch(text.strip()) is None:
-            raise ValueError(f'must be a span of time such as "90s", "4h" or "5d", not "{text}"')
-        return cls(sum(int(n) * _DURATION_UNITS[unit] for n, unit in _DURATION_PART.findall(text)))
-
-    @property
-    def seconds(self) -> float:
-        return self / SECOND
-
-
-class Endpoint:
-    """A place to listen at or to connect to. `host` is an address, a name, or `*` for every address of the machine."""
-
-    __slots__ = ("host", "port")
-
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-
-    @classmethod
-    def parse(cls, text: str) -> "Endpoint":
-        """`127.0.0.1:25`, `[::1]:25`, `mail.example:587`, `*:25`; ValueError for anything else."""
-        found = _ENDPOINT.fullmatch(text)
-        if found is None or int(found[3]) > 65535:
-            raise ValueError(f'must be "address:port", such as "127.0.0.1:25", "[::1]:25" or "*:25", not "{text}"')
-        if found[1] is not None:
-            ip_address(found[1])
-        return cls(found[1] or found[2], int(found[3]))
-
-    def __repr__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Endpoint) and (self.host, self.port) == (other.host, other.port)
-
-    def __hash__(self) -> int:
-        return hash((self.host, self.port))
-
-
-_SIZE = re.compile(r"(\d{1,12})\s*([KMG]i?B|B|)", re.IGNORECASE | re.ASCII)
-_SIZE_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-_DURATION_PART = re.compile(r"(\d{1,9})(ms|d|h|m|s)", re.ASCII)
-_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern}\s*)+", re.ASCII)
-_DURATION_UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": SECOND // 1000}
-_ENDPOINT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.*-]+)):(\d{1,5})", re.ASCII)
 
 
 def _everywhere(port: int) -> tuple[Endpoint, ...]:
@@ -175,6 +114,9 @@ class Relay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     port: Annotated[int, Meta(ge=1, le=65535, description="port at which MX hosts are called")] = 25
     helo: Annotated[str, Meta(description="name given in EHLO; empty: hostname")] = ""
+    sources: Annotated[
+        tuple[str, ...], Meta(description="own addresses from which mail leaves, one of each family; empty: any")
+    ] = ()
     private_networks: Annotated[
         bool, Meta(description="also deliver to MX hosts with loopback, private or link-local addresses")
     ] = False
@@ -499,8 +441,7 @@ def _examine(config: Config) -> None:
             ip_address(address)
         except ValueError as error:
             raise ValueError(f"public_addresses[{index}]: {error}") from None
-    if config.relay.helo and _HOSTNAME.fullmatch(config.relay.helo) is None:
-        raise ValueError(f'relay.helo: must be a full domain name in lower case, not "{config.relay.helo}"')
+    _relay(config.relay)
     if (config.tls.certificate is None) is not (config.tls.key is None):
         raise ValueError("tls: certificate and key belong together, one of them is missing")
     if config.limits.message_size < 64 * 1024:
@@ -522,26 +463,40 @@ def _examine(config: Config) -> None:
                 _address(place, f"listen.{name}")
     _networks(config.web.metrics_from, "web.metrics_from")
     _networks(config.checks.trusted_networks, "checks.trusted_networks")
-    if config.checks.authserv_id and _HOSTNAME.fullmatch(config.checks.authserv_id) is None:
-        raise ValueError(f'checks.authserv_id: must be a domain name in lower case, not "{config.checks.authserv_id}"')
-    for domain in config.checks.protected:
+    _senders(config.checks, config.policy)
+    _reports(config.reports)
+
+
+def _relay(relay: Relay) -> None:
+    if relay.helo and _HOSTNAME.fullmatch(relay.helo) is None:
+        raise ValueError(f'relay.helo: must be a full domain name in lower case, not "{relay.helo}"')
+    for index, source in enumerate(relay.sources):
+        try:
+            ip_address(source)
+        except ValueError:
+            raise ValueError(f'relay.sources[{index}]: must be an IP address, not "{source}"') from None
+
+
+def _senders(checks: Checks, policy: Policy) -> None:
+    if checks.authserv_id and _HOSTNAME.fullmatch(checks.authserv_id) is None:
+        raise ValueError(f'checks.authserv_id: must be a domain name in lower case, not "{checks.authserv_id}"')
+    for domain in checks.protected:
         _domain(domain, f"checks.protected.{domain}")
-    if config.checks.bimi_roots is not None and not config.checks.bimi:
+    if checks.bimi_roots is not None and not checks.bimi:
         raise ValueError("checks.bimi_roots: needs checks.bimi")
-    for zone, weight in config.checks.lists.items():
+    for zone, weight in checks.lists.items():
         _domain(zone, f"checks.lists.{zone}")
         if not -LIST_WEIGHT <= weight <= LIST_WEIGHT:
             raise ValueError(f"checks.lists.{zone}: must be from {-LIST_WEIGHT} to {LIST_WEIGHT}")
     for name in ("monitor", "mailing_lists", "sealers"):
-        for index, domain in enumerate(getattr(config.policy, name)):
+        for index, domain in enumerate(getattr(policy, name)):
             _domain(domain, f"policy.{name}[{index}]")
-    for index, forwarder in enumerate(config.policy.forwarders):
+    for index, forwarder in enumerate(policy.forwarders):
         path = f"policy.forwarders[{index}]"
         if is_network(forwarder):
             _network(forwarder, path)
         else:
             _domain(forwarder, path)
-    _reports(config.reports)
 
 
 def _reports(reports: Reports) -> None:

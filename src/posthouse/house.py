@@ -223,7 +223,7 @@ class House:
             acceptance, SubmissionSettings(size_limit=size, show_client=config.submission.show_client)
         )
         helo = config.relay.helo or config.hostname
-        self._courier = SmtpCourier(CourierSettings(ClientSettings(helo)), self.clock, trust)
+        self._courier = SmtpCourier(CourierSettings(ClientSettings(helo), config.relay.sources), self.clock, trust)
         exchanges = Exchanges(self.dns, wiring.routing(config), random.shuffle)
         self.relay = Relay(
             acceptance, exchanges, self._courier, owner, random.random, wiring.relay(config), recorder

@@ -38,6 +38,7 @@ class Remote:
     mails: list[Mail] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     connections: int = 0
+    callers: list[str] = field(default_factory=list)
     open_now: int = 0
     most_at_once: int = 0
 
@@ -49,6 +50,7 @@ class Remote:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.callers.append(writer.get_extra_info("peername")[0])
         self.open_now += 1
         self.most_at_once = max(self.most_at_once, self.open_now)
         try:

@@ -2,11 +2,13 @@
 
 import asyncio
 import ssl
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -44,8 +46,9 @@ def host(remote: Remote, *ips: str, **settings: object) -> Host:
 
 
 @asynccontextmanager
-async def courier(trust: ssl.SSLContext | None = None, **settings: float) -> AsyncIterator[SmtpCourier]:
-    patience = settings.pop("patience", 5.0)
+async def courier(
+    trust: ssl.SSLContext | None = None, patience: float = 5.0, **settings: Any
+) -> AsyncIterator[SmtpCourier]:
     engine = ClientSettings("us.test", *[patience] * 6)
     made = SmtpCourier(CourierSettings(engine, **settings), lambda: 1_700_000_000_000_000, trust)
     try:
@@ -113,6 +116,18 @@ def test_a_message_arrives_octet_by_octet_with_its_prefix(run: Run) -> None:
         assert (mail.mail_from, mail.rcpt_to, mail.octets) == ("a@posthouse.test", ["carol@far.test"], PREFIX + BODY)
         (attempt,) = handover.attempts
         assert (attempt.host, attempt.ip, attempt.reply.text) == ("mx.far.test", "127.0.0.1", "taken")
+
+    run(work())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the only address of loopback")
+def test_mail_leaves_from_the_address_that_the_settings_name(run: Run) -> None:
+    async def work() -> None:
+        remote = Remote()
+        for sources in (("2001:db8::25", "127.0.0.25"), ("2001:db8::25",)):
+            async with listening(remote), courier(sources=sources) as ours:
+                assert (await ours.deliver(host(remote), parcel(), rcpts())).reached
+        assert remote.callers == ["127.0.0.25", "127.0.0.1"]
 
     run(work())
 

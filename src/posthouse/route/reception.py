@@ -168,24 +168,12 @@ class Reception:
             content, reading, removed = await self._without_forgeries(case)
         except StoreFault as fault:
             return await acceptance.refuse(content, store_reply(fault))
-        trace = format_received(
-            peer,
-            acceptance.hostname,
-            to_text(letter.journey_id),
-            now,
-            rcpt=envelope.rcpt_to[0].address if len(envelope.rcpt_to) == 1 else None,
-            smtputf8=envelope.smtputf8,
-        )
-        provenance = None
-        if findings is not None:
-            provenance = _provenance(findings, self._authserv_id)
-            if not findings.waived:
-                trace = format_results(self._authserv_id, provenance.results) + trace
+        provenance = None if findings is None else _provenance(findings, self._authserv_id)
         letter = replace(
             letter,
             content=content,
             reading=reading,
-            trace=trace,
+            trace=self._trace(letter, peer, provenance),
             found=(*letter.found, *removed, *told(findings, ruling, now)),
             quarantine=isinstance(ruling.decision, Quarantine),
             also=(*units, *self._counted(case, findings, ruling)),
@@ -196,6 +184,21 @@ class Reception:
         if inspection.indicators is not None and findings is not None and reply.is_positive:
             inspection.indicators.consider(letter.journey_id, case.message.header, findings)
         return reply
+
+    def _trace(self, letter: Letter, peer: Peer, provenance: Provenance | None) -> bytes:
+        """What stands in front of the message for everybody: Received, and above it what was found out."""
+        envelope = letter.envelope
+        received = format_received(
+            peer,
+            self._acceptance.hostname,
+            to_text(letter.journey_id),
+            letter.now,
+            rcpt=envelope.rcpt_to[0].address if len(envelope.rcpt_to) == 1 else None,
+            smtputf8=envelope.smtputf8,
+        )
+        if provenance is None or not provenance.results:
+            return received
+        return format_results(self._authserv_id, provenance.results) + received
 
     def _awaited(self, case: Case, findings: Findings | None, letter: Letter) -> Letter:
         arrival = self._inspection.arrival

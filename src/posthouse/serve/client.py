@@ -196,8 +196,11 @@ async def connect(
     seconds: float,
     context: ssl.SSLContext | None = None,
     name: str | None = None,
+    source: str | None = None,
 ) -> Connection:
     """A connection, with TLS from the start where a `context` is given (`name` is whose certificate is wanted).
+
+    `source` is the address of ours that it comes from; None leaves that to the system.
 
     OSError (ssl.SSLError is one) or TimeoutError where there is none within `seconds`.
     """
@@ -209,6 +212,7 @@ async def connect(
             port,
             ssl=context,
             server_hostname=name if context is not None else None,
+            local_addr=(source, 0) if source is not None else None,
         )
     return connection
 

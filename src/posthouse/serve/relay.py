@@ -40,9 +40,11 @@ _NONCE_OCTETS = 24
 @dataclass(frozen=True, slots=True)
 class CourierSettings:
     """`engine` has our name and the patience with replies. Times in seconds: `connect` for one address, `idle` for a
-    connection that is put aside; `transactions` is how often one is used."""
+    connection that is put aside; `transactions` is how often one is used. `sources`: our own addresses that mail leaves
+    from, the first of the family of the host's address; without one the system chooses."""
 
     engine: ClientSettings
+    sources: tuple[str, ...] = ()
     connect: float = 30
     handshake: float = 30
     idle: float = 5
@@ -219,10 +221,12 @@ class SmtpCourier:
         if host.implicit_tls:
             context = self._trust if _is_demanding(host) else self._anyone
         settings = self._settings
+        source = next((source for source in settings.sources if (":" in source) is (":" in ip)), None)
         try:
             return await connect(
-                ip, host.port, settings.engine, seconds=settings.connect, context=context, name=host.name
-            )
+                ip, host.port, settings.engine, seconds=settings.connect, context=context, name=host.name,
+                source=source,
+            )  # fmt: skip
         except TimeoutError:
             words = f"{host.name} [{ip}] did not answer within {settings.connect:.0f} seconds"
         except ssl.SSLError as error:
