@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence, Sized
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from posthouse.cli.terminal import clean, table
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from posthouse.cli.reports import Findings
 
 BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 80
 # Rows of one table; the rest is told in one line. --json has all of them.
 SOURCES = 20
 FAILURES = 15
 LATEST = 5
 # As many bars stand beside a table, and as many below each other.
 _SHORT_TREND = 14
-_LONG_TREND = 60
+_LONG_TREND = 40
+_NAME_CHARACTERS = 40
 _WORDS = {"none": "taken", "pass": "taken", "quarantine": "junk", "reject": "refused"}
 
 
@@ -47,26 +50,24 @@ def tell(found: "Findings", span: Span) -> None:
     _tell_failures(found)
     _tell_tls(found)
     if found.unproven:
-        one = found.unproven == 1
-        print(f"\n{found.unproven:,} more report{'' if one else 's'} may be forged: nothing proves who sent "
-              f"{'it' if one else 'them'}. --all counts {'it' if one else 'them'}.")
+        what, it = ("1 more report", "it") if found.unproven == 1 else (f"{found.unproven:,} more reports", "them")
+        print(f"\n{what} may be forged: nothing proves who sent {it}. --all counts {it}.")
 
 
 def _tell_one(found: "Findings", domain: str) -> None:
     counts = trend(found.days, found.first, found.last)
     messages = sum(count for count, _ in counts)
     passed = sum(passed for _, passed in counts)
-    print(f"Mail in the name of {domain} since {_date(found.first * DAY)}: {messages:,} messages, "
-          f"{_share(passed, messages)} passed DMARC.")
+    print(f"{domain} since {_date(found.first * DAY)}: {messages:,} messages, {_share(passed, messages)} passed DMARC.")
     reporters = Counter(report.organization for report in found.reports)
-    names = ", ".join(clean(name) for name, _ in reporters.most_common(LATEST))
-    more = f" and {len(reporters) - LATEST} more" if len(reporters) > LATEST else ""
-    print(f"{len(found.reports):,} reports by {names}{more}.")
+    told = [f"{clean(name)[:_NAME_CHARACTERS]} ({count:,})" for name, count in reporters.most_common(LATEST)]
+    more = [f"{len(reporters) - LATEST:,} more"] if len(reporters) > LATEST else []
+    print(fill(f"Reported by {', '.join([*told, *more])}.", WIDTH))
     shown = counts[-_LONG_TREND:]
     failing = [count - passed for count, passed in shown]
     print(f"\n  {bars([count for count, _ in shown])}  messages a day, at most {max(c for c, _ in shown):,}")
     if any(failing):
-        print(f"  {bars(failing)}  of these did not pass, at most {max(failing):,}")
+        print(f"  {bars(failing)}  did not pass, at most {max(failing):,}")
     left_out = sum(report.left_out for report in found.reports)
     if left_out:
         print(f"\nOf {left_out:,} messages the sources are not known: their reports were too long.")
