@@ -159,7 +159,7 @@ class Checks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         dict[str, int], Meta(description="blocklists and allowlists in the DNS, with their weights; none is asked else")
     ] = {}
     suspicion: Annotated[
-        bool, Meta(description="compare senders with whom each account knows, and file what looks like its junk as such")
+        bool, Meta(description="compare senders with whom each account knows, file what looks like its junk as such")
     ] = True
     protected: Annotated[
         dict[str, str], Meta(description="domains that nobody may pass for, with the names their owners go by")
