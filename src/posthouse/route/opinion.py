@@ -24,6 +24,7 @@ WARNING_FIELD = "Posthouse-Warning"
 """The header field in front of a message that tells its reader what to beware of. Only the first one is ours."""
 
 _WARNING_CHARACTERS = 1_000
+_PLAIN_QUOTES = str.maketrans("“”", '""')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Opinion:
         """Header fields for the front of the account's copy, folded, CRLF included."""
         if not self.warning:
             return b""
-        said = f"This message {one_line(self.warning)[:_WARNING_CHARACTERS]}."
+        # With plain quotes most warnings are ASCII, which people can read in the source of a message as well.
+        said = f"This message {one_line(self.warning)[:_WARNING_CHARACTERS]}.".translate(_PLAIN_QUOTES)
         return format_field(WARNING_FIELD, said).encode("ascii")
 
     def stamps(self, account: Address, at: Instant) -> list[Stamp]:
