@@ -352,6 +352,9 @@ def test_nobody_spoils_the_name_of_another(tmp_path: Path) -> None:
         for number in range(suspicion.CALLED_JUNK + 1):
             replies = await office.hand_in(office.reception, elsewhere, "x@evil.test", [ALICE], octets % number)
             assert replies[-1].is_positive
+        # The policy has put them into Junk; the account says the same by a keyword.
+        keys = [row[0] for row in await office.db.read(lambda tx: tx.all("SELECT message_key FROM messages"))]
+        await office.db.write(lambda tx: junk.say(tx, account_id, keys, Kind.JUNK))
         await watch.call(ALICE, Kind.JUNK)
         assert (await office.db.read(lambda tx: junk.corpus(tx, account_id))).junk == suspicion.CALLED_JUNK + 1
         assert await watch.office.db.read(lambda tx: junk.origins(tx, account_id, 10)) == []
