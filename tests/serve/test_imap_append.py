@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import struct
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,27 @@ def test_lost_after_the_last_octet_it_is_stored_once_and_told_to_others(
             reader = await house.connect().enter("INBOX")
             (line, _) = await reader.say("FETCH 1:* BODY.PEEK[]")
             assert line == f"* 1 FETCH (BODY[] {{{len(letter)}}}\r\n{letter.decode()})"
+
+    run(main())
+
+
+def test_a_piece_of_a_message_is_not_kept_while_the_next_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[bytes] = []
+    monkeypatch.setattr(Spool, "write", lambda spool, octets: pieces.append(octets))
+
+    async def main() -> None:
+        async with rooms(tmp_path) as house:
+            client = await house.connect().enter()
+            client.send(b"x APPEND INBOX {1000000}\r\n")
+            assert await client.line() == "+ OK"
+            client.send(b"x" * 100_000)
+            while sum(map(len, pieces)) < 100_000:
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            nobodys = [b"%d" % len(pieces)]
+            assert sys.getrefcount(pieces[-1]) == sys.getrefcount(nobodys[-1])
 
     run(main())
 

@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import struct
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -228,6 +229,31 @@ def test_who_speaks_before_the_greeting_is_refused(leaving: bool, loop: str, tmp
             "posthouse_messages_rejected_total", {"service": "smtp", "code": "554"}
         ) == 1
         writer.close()
+
+    scene(loop, tmp_path, play)
+
+
+@on_both_loops
+def test_a_piece_of_a_body_is_not_kept_while_the_next_is_waited_for(
+    loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of many large messages that come in at once holds a piece for nothing."""
+    pieces: list[bytes] = []
+
+    def write(intake: smtp._Intake, octets: bytes) -> None:
+        pieces.append(octets)
+
+    monkeypatch.setattr(smtp._Intake, "write", write)
+
+    async def play(house: House) -> None:
+        client = await house.connect()
+        client.writer.write(HELLO + MAIL + RCPT + b"DATA\r\n")
+        assert await client.codes(5) == [220, 250, 250, 250, 354]
+        client.writer.write(b"x" * 998 + b"\r\n")
+        await until(lambda: pieces)
+        await asyncio.sleep(0)
+        nobodys = [b"%d" % len(pieces)]
+        assert sys.getrefcount(pieces[-1]) == sys.getrefcount(nobodys[-1])
 
     scene(loop, tmp_path, play)
 

@@ -53,6 +53,7 @@ async def _receive(session: Session, spool: Spool) -> None:
         event = await session.line.event()
         if isinstance(event, AppendChunk):
             spool.write(event.octets)
+            event = None  # its octets are not kept while the next ones are waited for
         elif isinstance(event, AppendEnd):
             break
         else:
