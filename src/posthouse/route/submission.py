@@ -28,6 +28,7 @@ from posthouse.mail.peer import Peer
 from posthouse.mail.received import format_received
 from posthouse.mail.reply import Reply
 from posthouse.route.acceptance import TAKEN, Acceptance, refusal, store_reply
+from posthouse.route.acquaintance import Unit, written
 from posthouse.route.forwarding import resolve
 from posthouse.route.letter import Letter, received_stamp
 from posthouse.route.reception import MAIL_TAKEN, size_reply
@@ -55,6 +56,7 @@ class SubmissionSettings:
 class _Draft:
     """What was sent, before it is a letter: a refusal, or fields to add and spans to cut out, with their stamps."""
 
+    header: Header
     refusal: Reply | None = None
     added: list[str] = field(default_factory=list)
     cuts: list[tuple[int, int]] = field(default_factory=list)
@@ -146,8 +148,9 @@ class Submission:
         found += [Stamp(now, Step.ADDED, {"field": change}) for change in draft.changes]
         found += signed.stamps
         front = signed.fields + trace + added
+        noted = _noted(peer.account_id, envelope, draft.header, now)
         return await acceptance.accept(
-            Letter(journey_id, envelope, content, reading, front, stamps, found, now, relays=True)
+            Letter(journey_id, envelope, content, reading, front, stamps, found, now, relays=True, also=noted)
         )
 
     async def _owned(self, account_id: int) -> Owned:
@@ -186,7 +189,7 @@ async def _pieces(content: Content, cuts: Sequence[tuple[int, int]]) -> AsyncIte
 def _draft(octets: Octets, envelope: Envelope, addresses: Owned, message_id: str, now: Instant) -> _Draft:
     message = Message.parse(octets)
     header = message.header
-    draft = _Draft(_unfit(header) or _not_the_author(header, addresses))
+    draft = _Draft(header, _unfit(header) or _not_the_author(header, addresses))
     if draft.refusal is None and envelope.mail_from is None and not _is_receipt(message):
         draft.refusal = Reply(550, "5.7.1", "Only a receipt for a displayed message may come from the null address")
     if draft.refusal is not None:
@@ -206,6 +209,16 @@ def _draft(octets: Octets, envelope: Envelope, addresses: Owned, message_id: str
             draft.changes.append(f"took out {found[0].name}")
     draft.cuts.sort()
     return draft
+
+
+def _noted(account_id: int, envelope: Envelope, header: Header, now: Instant) -> tuple[Unit, ...]:
+    """What remembers whom the account wrote to, where it did so itself: a receipt or an automatic reply is nobody's."""
+    # RFC 3834 §5
+    automatic = header.text("auto-submitted").strip().lower() not in ("", "no")
+    if envelope.mail_from is None or automatic:
+        return ()
+    unit = written(account_id, envelope.rcpt_to, header, now)
+    return (unit,) if unit is not None else ()
 
 
 def _unfit(header: Header) -> Reply | None:
