@@ -10,6 +10,7 @@ from posthouse.mail.envelope import Envelope, Notify, RcptTo
 from posthouse.mail.headers import parse_header
 from posthouse.mail.journey import Step
 from posthouse.route.submission import Submission, SubmissionSettings
+from posthouse.store import correspondents
 from posthouse.store.blobs import INLINE_LIMIT
 from posthouse.store.database import Transaction
 from posthouse.store.directory import remove_account, set_suspended
@@ -237,5 +238,38 @@ def test_what_is_for_a_literal_of_ours_is_never_queued(tmp_path: Path) -> None:
         assert codes(replies)[1:] == [(250, "2.1.5"), (250, "2.1.5"), (550, "5.1.1"), (250, "2.1.5"), (250, "2.0.0")]
         assert len(await office.mailbox("bob@posthouse.test")) == 1
         assert await office.waiting_for() == ["carol@[192.0.2.26]"]
+
+    in_office(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("fields", "known"),
+    [
+        ("", ["carol@far.test", "dave@far.test"]),
+        ("Auto-Submitted: no\r\n", ["carol@far.test", "dave@far.test"]),
+        ("Auto-Submitted: auto-replied\r\n", []),
+    ],
+)
+def test_whom_an_account_writes_to_is_remembered(fields: str, known: list[str], tmp_path: Path) -> None:
+    async def work(office: Office) -> None:
+        octets = f"From: {ALICE}\r\nTo: Carol <carol@far.test>\r\n{fields}\r\nHello\r\n".encode()
+        replies = await office.submit(ALICE, ["carol@far.test", "dave@far.test"], octets)
+        assert replies[-1].is_positive
+        account_id = office.accounts[ALICE]
+        found = await office.db.read(lambda tx: correspondents.familiar(tx, account_id, 10))
+        assert sorted(str(each.address) for each in found) == known
+
+    in_office(tmp_path, work)
+
+
+def test_a_receipt_makes_nobody_familiar(tmp_path: Path) -> None:
+    async def work(office: Office) -> None:
+        octets = (
+            f"From: {ALICE}\r\nTo: spy@far.test\r\nMIME-Version: 1.0\r\n"
+            "Content-Type: multipart/report; report-type=disposition-notification; boundary=x\r\n\r\n--x--\r\n"
+        ).encode()
+        replies = await office.submit(ALICE, ["spy@far.test"], octets, mail_from=None)
+        assert replies[-1].is_positive
+        assert await office.db.read(lambda tx: tx.all("SELECT * FROM correspondents")) == []
 
     in_office(tmp_path, work)
