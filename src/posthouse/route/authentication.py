@@ -152,15 +152,14 @@ class Authentication:
         self._settings = settings
         self._ours = ours
         # Clients come again and again, and reading an address costs more than a look into a dict.
-        self._trusts = lru_cache(_IPS_KEPT)(self._is_trusted)
+        self._waived = lru_cache(_IPS_KEPT)(self._why_waived)
 
     async def examine(self, case: Case) -> Findings:
         """Never raises for what a message, its sender or the DNS may do. The header has exactly one author."""
         ip = case.peer.ip
         wrote = author(case.message.header)
-        network = self._trusts(ip)
-        if network is not None:
-            return Findings(ip, wrote, waived=f"{ip} is in the trusted network {network}")
+        if waived := self._waived(ip):
+            return Findings(ip, wrote, waived)
         return await self._ask(case, wrote)
 
     async def _ask(self, case: Case, wrote: Address) -> Findings:
@@ -197,9 +196,11 @@ class Authentication:
         for each in self._settings.lists:
             expect("A", dnsbl.owner(case.peer.ip if each.subject == "address" else wrote.domain, each))
 
-    def _is_trusted(self, ip: str) -> Network | None:
+    def _why_waived(self, ip: str) -> str:
+        """Why mail from there is not examined; "" where it is."""
         address = ip_address(ip)
-        return next((network for network in self._settings.trusted_networks if address in network), None)
+        network = next((network for network in self._settings.trusted_networks if address in network), None)
+        return "" if network is None else f"{ip} is in the trusted network {network}"
 
 
 def _domains(wrote: Address, sender: Spf, signatures: tuple[Signature, ...]) -> list[str]:
