@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from posthouse.cli.arguments import AddressType, SizeType
+from posthouse.cli.junk import junk_command
 from posthouse.cli.office import Office, now, work
 from posthouse.cli.terminal import Complaint, config_option, json_option, octets_text, show, table
 from posthouse.mail.address import Address
@@ -254,6 +255,9 @@ def remove_command(address: Address, yes: bool, config_path: Path | None, as_jso
 
     work(config_path, task)
     show({"removed": str(address)}, as_json, lambda: print(f"{address} is removed."))
+
+
+account_command.add_command(junk_command)
 
 
 def _facts(account: directory.Account) -> dict[str, object]:
