@@ -5,7 +5,7 @@
     demo.card()                 # what is in demo.json
     await demo.stop()
 
-Everything is on 127.0.0.1. Our own host serves `posthouse.test` at port-base + the standard port, the other one
+Everything is on loopback. Our own host serves `posthouse.test` at port-base + the standard port, the other one
 `far.test` at 10,000 above; both ask the lab's name server at port-base + 53 and call each other's SMTP port. They
 are configured by files anybody can read, so the management commands work on the running demo:
 
@@ -15,17 +15,22 @@ are configured by files anybody can read, so the management commands work on the
     DIR/accounts.json                     the passwords, made at the first start and kept
     DIR/demo.json                         there while the demo is ready
     DIR/posthouse.log, DIR/far.log        what the hosts say
+
+The hosts examine what comes in, though all of it comes from this machine. `play` lets others of the small internet
+(`strangers`) bring what they have: a spoof, a lookalike, forwarded mail, a mailing list.
 """
 
 import asyncio
 import fcntl
 import json
 import os
+import re
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TextIO
 
@@ -33,6 +38,7 @@ from posthouse.config import Config, Listen, load
 from posthouse.house import House
 from posthouse.lab.authority import Authority, HostFiles
 from posthouse.lab.nameserver import serve_names
+from posthouse.lab.strangers import FORWARDER, LIST, SCENES, Scene, Strangers, own_address, sender_policy
 from posthouse.lab.zone import Names, Zone
 from posthouse.mail.address import Address
 from posthouse.mail.instant import Instant
@@ -56,16 +62,29 @@ class DemoError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One host of the small internet: `name` of its files, its domain and the local parts of its accounts."""
+    """One host of the small internet: `name` of its files, its domain and the local parts of its accounts.
+
+    It listens on 127.0.0.1, and its mail leaves from `source`, so that SPF can tell it from anybody else here.
+    """
 
     name: str
     domain: str
     accounts: tuple[str, ...]
     offset: int
+    number: int
 
     @property
     def hostname(self) -> str:
         return f"mx.{self.domain}"
+
+    @property
+    def outgoing(self) -> str:
+        """The name of `source`."""
+        return f"out.{self.domain}"
+
+    @property
+    def source(self) -> str:
+        return own_address(self.number)
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -73,8 +92,8 @@ class Site:
 
 
 SITES = (
-    Site("posthouse", "posthouse.test", ("alice", "bob"), 0),
-    Site("far", "far.test", ("carol",), FAR_OFFSET),
+    Site("posthouse", "posthouse.test", ("alice", "bob"), 0, 25),
+    Site("far", "far.test", ("carol",), FAR_OFFSET, 26),
 )
 
 
@@ -85,13 +104,28 @@ def names(zones: Mapping[str, Zone]) -> Names:
     for site in SITES:
         zone = found.add_zone(zones[site.domain])
         zone.add(site.domain, "MX", f"10 {site.hostname}")
-        zone.add(site.domain, "TXT", "v=spf1 mx -all")
+        zone.add(site.domain, "TXT", sender_policy(site.source))
         zone.add(f"_dmarc.{site.domain}", "TXT", f"v=DMARC1; p=reject; rua=mailto:postmaster@{site.domain}")
         zone.add(site.hostname, "A", HOST)
-        zone.add(site.hostname, "TXT", "v=spf1 a -all")
-    reverse = found.add_zone("127.in-addr.arpa")
-    reverse.add("1.0.0.127.in-addr.arpa", "PTR", *(site.hostname for site in SITES))
+        zone.add(site.hostname, "TXT", sender_policy(site.source))
+        zone.add(site.outgoing, "A", site.source)
     return found
+
+
+def reverse_names(names: Names, hosts: Iterable[tuple[str, str]]) -> None:
+    """The names of addresses of loopback, from pairs of address and name."""
+    reverse = names.add_zone("127.in-addr.arpa")
+    for address, name in hosts:
+        reverse.add(str(ip_address(address).reverse_pointer), "PTR", name)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What our server answered in a scene, and the id of its journey ("" where it has none)."""
+
+    scene: Scene
+    reply: str
+    queue_id: str
 
 
 class Demo:
@@ -110,6 +144,9 @@ class Demo:
         self.houses: dict[str, House] = {}
         self.zones = {site.domain: Zone(site.domain) for site in SITES}
         self.names = names(self.zones)
+        self.strangers = Strangers(self.names)
+        hosts = [(HOST, site.hostname) for site in SITES] + [(site.source, site.outgoing) for site in SITES]
+        reverse_names(self.names, [*hosts, *self.strangers.hosts])
 
     async def start(self) -> None:
         """Start everything; where a part fails, what had been started is stopped and the error raised."""
@@ -188,8 +225,12 @@ class Demo:
             f'hostname = "{site.hostname}"\ndata_dir = "{site.name}"\n\n[listen]\n{listen}\n\n'
             f'[tls]\ncertificate = "{files.certificate.relative_to(self.folder)}"\n'
             f'key = "{files.key.relative_to(self.folder)}"\n\n'
-            f'[relay]\nport = {far["smtp"]}\nprivate_networks = true\nca_file = "ca.pem"\n\n'
-            f'[dns]\nservers = ["{HOST}:{self._dns_port}"]\n\n[log]\nformat = "console"\n'
+            f'[relay]\nport = {far["smtp"]}\nsources = ["{site.source}"]\nprivate_networks = true\n'
+            f'ca_file = "ca.pem"\n\n[dns]\nservers = ["{HOST}:{self._dns_port}"]\n\n'
+            # Everybody here is on loopback, which the checks would not look at otherwise; and nobody wants to wait.
+            "[checks]\ntrusted_networks = []\n\n"
+            f'[policy]\ngreylisting = false\nsealers = ["{FORWARDER}"]\nmailing_lists = ["{LIST}"]\n\n'
+            '[log]\nformat = "console"\n'
         )
 
     async def _open_house(self, site: Site, config: Config, sockets: dict[str, list[socket.socket]]) -> None:
@@ -201,6 +242,17 @@ class Demo:
         await _people(house, site, self._passwords)
         for key in await _keys(house, site):
             self.zones[site.domain].add(key.dns_name, "TXT", key.record)
+
+
+    async def play(self) -> AsyncIterator[Played]:
+        """Let the strangers bring what they have for us, one after another."""
+        ours, far = (self.houses[site.name] for site in SITES)
+        stored = await far.database.read(lambda tx: signing.active(tx, SITES[1].domain))
+        carol = await asyncio.to_thread(lambda: [key.load() for key in stored])
+        for scene in SCENES:
+            octets = await asyncio.to_thread(self.strangers.write, scene, carol, ours.clock())
+            code, words = await self.strangers.bring(scene, octets, ours.ports["smtp"])
+            yield Played(scene, f"{code} {words}", _queue_id(words))
 
 
 async def _keys(house: House, site: Site) -> list[signing.StoredKey]:
@@ -242,6 +294,11 @@ def _passwords(path: Path) -> dict[str, str]:
     found = {address: known.get(address) or secrets.token_hex(8) for address in wanted}
     _write_json(path, found)
     return found
+
+
+def _queue_id(words: str) -> str:
+    found = re.search(r"\b([0-9a-hjkmnp-tv-z]{13})\)?\Z", words)
+    return found[1] if found else ""
 
 
 def _ports(sockets: Mapping[str, list[socket.socket]]) -> dict[str, int]:
