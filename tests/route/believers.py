@@ -58,10 +58,10 @@ async def give_keys(office: Office, domain: str = OURS) -> tuple[SigningKey, ...
     return keys(domain)
 
 
-def examine(office: Office, dns: Names | None = None, preset: Preset = Preset.CAUTIOUS) -> Reception:
+def examine(office: Office, dns: Names | None = None, policy: Policy | None = None) -> Reception:
     """Reception that asks who sent the message, in place of the office's own."""
     checks = Authentication(dns or names(), CheckSettings("mx.posthouse.test", trusted_networks=()))
-    office.reception = Reception(office.acceptance, inspection=Inspection(checks, Policy(preset)))
+    office.reception = Reception(office.acceptance, inspection=Inspection(checks, policy or Policy(Preset.CAUTIOUS)))
     return office.reception
 
 

@@ -14,7 +14,6 @@ from posthouse.mail.message import Message
 from posthouse.mail.reply import Reply
 from posthouse.route import srs
 from posthouse.route.observer import Unobserved
-from posthouse.route.policy import Preset
 from posthouse.route.settlement import Result, Settlement
 from posthouse.store import directory, journeys, queue
 from posthouse.store.queue import QueuedMessage
@@ -422,7 +421,7 @@ def test_a_domain_that_asks_for_nothing_is_sent_on_without_proof(tmp_path: Path)
 
 def test_suspect_mail_is_not_sent_on(tmp_path: Path) -> None:
     async def work(office: Office) -> None:
-        examine(office, preset=Preset.CAUTIOUS)
+        examine(office)
         await office.alias(INFO, DAVE)
         spoof = LETTER.replace(b"carol@far.test", b"erin@strict.test")
         replies = await office.receive("mallory@elsewhere.test", [INFO], spoof)

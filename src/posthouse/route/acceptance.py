@@ -28,7 +28,7 @@ from posthouse.mail.journey import Fact, Stamp, Step
 from posthouse.mail.reply import Reply
 from posthouse.route.bounce import Action, Notice, Original, wanted, without_success
 from posthouse.route.filing import Reading, delivery_prefix, file_as, read
-from posthouse.route.forwarding import Onward, Refused, home, resolve, send_on
+from posthouse.route.forwarding import Onward, Refused, Workshop, home, resolve, send_on
 from posthouse.route.letter import Letter as Letter
 from posthouse.route.letter import (
     Notification,
@@ -70,12 +70,14 @@ TAKEN = Reply(250, "2.1.5", "Recipient taken")
 class _Ways:
     """Where a message goes: accounts with the addresses that led there, addresses elsewhere, and what to report.
 
-    `sent_on` are the addresses of ours that led elsewhere, in their order.
+    `sent_on` are the addresses of ours that led elsewhere, in their order, `groups` those of them that lead to others
+    as well.
     """
 
     accounts: dict[int, tuple[Address, list[Address]]] = field(default_factory=dict)
     remote: dict[Address, RcptTo] = field(default_factory=dict)
     sent_on: dict[Address, None] = field(default_factory=dict)
+    groups: list[Address] = field(default_factory=list)
     direct: bool = False
     stamps: list[Stamp] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -197,8 +199,9 @@ class Acceptance:
         ways = self._distribute(tx, letter)
         onward = None
         if ways.remote:
-            alias = next(iter(ways.sent_on), None)
-            onward = send_on(tx, letter, alias, ready, signer=self.signer, hostname=self.hostname)
+            alias, group = next(iter(ways.sent_on), None), next(iter(ways.groups), None)
+            workshop = Workshop(self.hostname, self.signer, self.blobs)
+            onward = send_on(tx, letter, alias, group, ready, workshop)
         letter = referring(letter, put(tx, letter.content, letter.reading.message.sent_at))
         stamps = [*opening(letter), *ways.stamps, *letter.found]
         topics = []
@@ -297,7 +300,8 @@ class Acceptance:
 
     def _enqueue(self, tx: Transaction, letter: Letter, ways: _Ways, onward: Onward) -> list[Stamp]:
         now = letter.now
-        prefix = onward.fields + letter.trace
+        prefix, content = onward.prefix, onward.content or letter.content
+        blob_id = content.blob_id if onward.content is None else put(tx, content, letter.reading.message.sent_at)
         if len(ways.sent_on) == 1 and not ways.direct:
             # Seen again in what comes in for this very address, the field tells of a circle at its first turn. All
             # deliveries of a message share a prefix, so one that also goes elsewhere does without: its other
@@ -305,9 +309,9 @@ class Acceptance:
             prefix = f"Delivered-To: {next(iter(ways.sent_on))}\r\n".encode() + prefix
         message = queue.QueuedMessage(
             letter.journey_id,
-            letter.content.blob_id,
+            blob_id,
             prefix,
-            len(prefix) + letter.content.size,
+            len(prefix) + content.size,
             replace(onward_envelope(letter), mail_from=onward.mail_from),
             now,
         )
@@ -329,6 +333,7 @@ class Acceptance:
             )
             for delivery in deliveries),
         ]
+
 
 def refusal(address: Address, resolution: Resolution | Refused) -> Reply:
     """The reply to RCPT for an address that is not served."""
@@ -368,6 +373,8 @@ def _expand(ways: _Ways, rcpt: RcptTo, resolution: Local, now: Instant) -> None:
         onward = RcptTo(address, rcpt.orcpt, rcpt.notify if alone else without_success(rcpt))
         ways.remote.setdefault(address, onward)
         ways.sent_on[rcpt.address] = None
+        if not alone and rcpt.address not in ways.groups:
+            ways.groups.append(rcpt.address)
     if alone and resolution.remote:
         return
     action = Action.DELIVERED if alone else Action.EXPANDED

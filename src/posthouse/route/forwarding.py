@@ -6,7 +6,8 @@
 
 The octets go on as they came, so the signatures on them hold, and nobody signs anew for their author. The reverse-path
 becomes one of ours (`route.srs`), so that SPF holds at the next server and notifications find back. What reception
-found out goes along in a seal (`route.signing`).
+found out goes along in a seal (`route.signing`). Only a group, where nothing else helps, speaks in its own name
+(`route.rewriting`).
 
 Since SPF then speaks for us, a message that comes from outside with a From of ours would look genuine at the next
 server, if we sent it on: it has to prove first that it is (`poses_as_us`). Nor does anything go on that was put into
@@ -20,12 +21,14 @@ from functools import partial
 from posthouse.checks.suffixes import registrable
 from posthouse.mail.address import Address
 from posthouse.mail.instant import Instant
-from posthouse.mail.journey import Fact, Stamp, Step
+from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.reply import Reply
 from posthouse.route import srs
 from posthouse.route.letter import Letter, Ready, Unplaceable, Unready
+from posthouse.route.rewriting import rewrite
 from posthouse.route.signing import Provenance, Signed, Signer
 from posthouse.store import credentials, directory, journeys, signing
+from posthouse.store.blobs import Blobs, Content
 from posthouse.store.database import Transaction
 from posthouse.store.directory import Local, NotOurs, Resolution
 from posthouse.store.ids import to_text
@@ -40,11 +43,21 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Onward:
-    """How a message leaves: its reverse-path, and what is put in front of the trace."""
+    """How a message leaves: its reverse-path, what is put in front, and its content where that is not the letter's."""
 
     mail_from: Address | None
-    fields: bytes = b""
+    prefix: bytes
+    content: Content | None = None
     stamps: tuple[Stamp, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What is needed for mail that is sent on: our own name, who signs, and where bodies are kept."""
+
+    hostname: str
+    signer: Signer
+    blobs: Blobs
 
 
 def resolve(
@@ -66,37 +79,63 @@ def resolve(
 
 
 def send_on(
-    tx: Transaction, letter: Letter, alias: Address | None, ready: Ready, *, signer: Signer, hostname: str
+    tx: Transaction, letter: Letter, alias: Address | None, group: Address | None, ready: Ready, workshop: Workshop
 ) -> Onward:
-    """How a letter leaves that has somebody elsewhere to reach; `alias` is the first of our addresses that led there.
+    """How a letter leaves that has somebody elsewhere to reach; `alias` is the first of our addresses that led there,
+    `group` the first that leads to others besides.
 
     What our own accounts sent leaves as it is. What came from outside has to be fit to be sent on: else `Unplaceable`.
-    Raises `Unready` where it is to be sealed first.
+    Raises `Unready` where it has to be sealed, or written anew, first.
     """
     mail_from = letter.envelope.mail_from
     if letter.relays or alias is None:
-        return Onward(mail_from)
+        return Onward(mail_from, letter.trace)
+    path = return_path(tx, mail_from, alias, letter.journey_id, letter.now)
+    identity = workshop.hostname if path is None else path.domain
+    _must_be_fit(letter, alias, (workshop.hostname, identity))
+    stamps: tuple[Stamp, ...] = ()
+    if path != mail_from:
+        stamps = (Stamp(letter.now, Step.REWRITTEN, {"mail_from": str(path), "original": str(mail_from)}),)
+    content, signed, trace = None, b"", letter.trace
+    if group is not None and _would_fail(letter, group, identity):
+        rewritten = ready.rewritten
+        if rewritten is None:
+            keys = signing.active(tx, group.domain)
+            raise Unready(partial(rewrite, letter, group, keys, workshop.signer, workshop.blobs))
+        content, signed, trace = rewritten.content, rewritten.signed, trace + rewritten.added
+        stamps += rewritten.stamps
+    known, seal = letter.provenance, ready.seal
+    # A seal tells what was found out. Mail of our own networks is not examined, so there is nothing to tell.
+    if seal is None and known is not None and known.results:
+        keys = signing.active(tx, workshop.hostname) or signing.active(tx, alias.domain)
+        if keys:
+            make = partial(_seal, workshop.signer, content or letter.content, keys, known, letter.now, signed + trace)
+            raise Unready(make)
+    seal = seal or Signed()
+    return Onward(path, seal.fields + signed + trace, content, stamps + seal.stamps)
+
+
+def _must_be_fit(letter: Letter, alias: Address, identities: Iterable[str]) -> None:
+    """Raises `Unplaceable` for what may not be sent on; `identities` are the domains for which SPF will pass."""
     if letter.quarantine:
         raise Unplaceable(Reply(550, "5.7.1", f"<{alias}> leads elsewhere, and suspect mail is not sent on"))
     known = letter.provenance
-    path = return_path(tx, mail_from, alias, letter.journey_id, letter.now)
-    spoken_for = [hostname] if path is None else [hostname, path.domain]
     # A domain that asks for nothing is no worse off: who spoofs it needs no help of ours.
     doubtful = known is None or known.dmarc not in ("pass", "none")
-    if doubtful and poses_as_us(letter.reading.header_from, spoken_for):
+    if doubtful and poses_as_us(letter.reading.header_from, identities):
         words = f"<{alias}> leads elsewhere, and mail in our own name is only sent on if DMARC passes"
         raise Unplaceable(Reply(550, "5.7.1", words))
-    seal = ready.seal
-    # A seal tells what was found out. Mail of our own networks is not examined, so there is nothing to tell.
-    if seal is None and known is not None and known.results:
-        keys = signing.active(tx, hostname) or signing.active(tx, alias.domain)
-        if keys:
-            raise Unready(partial(_seal, letter, known, keys, signer))
-    seal = seal or Signed()
-    if path == mail_from:
-        return Onward(path, seal.fields, seal.stamps)
-    facts: dict[str, Fact] = {"mail_from": str(path), "original": str(mail_from)}
-    return Onward(path, seal.fields, (Stamp(letter.now, Step.REWRITTEN, facts), *seal.stamps))
+
+
+def _would_fail(letter: Letter, group: Address, identity: str) -> bool:
+    """Whether the next server will be asked to refuse what has proved here who wrote it."""
+    known, author = letter.provenance, letter.reading.header_from
+    if known is None or author is None or known.dmarc != "pass" or known.survives:
+        return False
+    if known.requested == "none" or poses_as_us(author, (identity,)):
+        return False
+    # What cannot be written without SMTPUTF8 would fail at other servers for that.
+    return author.is_ascii and group.is_ascii
 
 
 def return_path(
@@ -132,9 +171,15 @@ def poses_as_us(author: Address | None, identities: Iterable[str]) -> bool:
 
 
 async def _seal(
-    letter: Letter, known: Provenance, keys: Sequence[signing.StoredKey], signer: Signer, ready: Ready
+    signer: Signer,
+    content: Content,
+    keys: Sequence[signing.StoredKey],
+    known: Provenance,
+    now: Instant,
+    prefix: bytes,
+    ready: Ready,
 ) -> Ready:
-    return replace(ready, seal=await signer.seal(letter.content, keys, known, letter.now, prefix=letter.trace))
+    return replace(ready, seal=await signer.seal(content, keys, known, now, prefix=prefix))
 
 
 def _reverse(tx: Transaction, address: Address, now: Instant) -> Address:

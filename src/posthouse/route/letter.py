@@ -69,9 +69,21 @@ class Unplaceable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A letter as members of a group elsewhere get it: `content` lacks the From field, `added` has another. `signed`
+    are the signatures of both."""
+
+    content: Content
+    signed: bytes
+    added: bytes
+    stamps: tuple[Stamp, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """What was made beside the event loop for a unit that asked for it."""
 
+    rewritten: Rewritten | None = None
     seal: Signed | None = None
     notification: "Notification | None" = None
 
