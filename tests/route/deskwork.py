@@ -15,9 +15,8 @@ from posthouse.mail.instant import DAY, HOUR
 from posthouse.mail.reply import Reply
 from posthouse.route.authentication import Authentication, CheckSettings, OurDomains
 from posthouse.route.bureau import Bureau
-from posthouse.route.letter import Letter
 from posthouse.route.observer import Unobserved
-from posthouse.route.policy import Policy, Preset
+from posthouse.route.policy import Policy
 from posthouse.route.reception import Inspection, Reception
 from posthouse.route.reporting import ReportSettings
 from posthouse.store import feedback, reports
@@ -60,17 +59,16 @@ class Failures(Unobserved):
 class Desk:
     """The report desk of one office, with what tests want to know."""
 
-    def __init__(self, office: Office, zone: Records, settings: ReportSettings, preset: Preset) -> None:
+    def __init__(self, office: Office, zone: Records, settings: ReportSettings, policy: Policy) -> None:
         self.office = office
         self.world = World(zone)
         self.failures = Failures()
         self.bureau = Bureau(office.acceptance, self.world.within, settings, "one", self.failures)
-        self.letters: list[Letter] = []
         office.reception = Reception(
             office.acceptance,
             inspection=Inspection(
                 Authentication(self.world, CheckSettings("mx.posthouse.test", ()), OurDomains(office.db)),
-                Policy(preset),
+                policy,
                 counts=self.bureau.counts,
                 arrival=self.bureau.arrival,
             ),
@@ -128,11 +126,11 @@ def at_desk(
     zone: Records,
     work: Callable[[Desk], Awaitable[None]],
     settings: ReportSettings | None = None,
-    preset: Preset = Preset.BALANCED,
+    policy: Policy | None = None,
 ) -> None:
     """Runs a test at the desk of a fresh office of posthouse.test."""
 
     async def within(office: Office) -> None:
-        await work(Desk(office, zone, settings or ReportSettings(), preset))
+        await work(Desk(office, zone, settings or ReportSettings(), policy or Policy()))
 
     in_office(folder, within)

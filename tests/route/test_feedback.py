@@ -6,6 +6,7 @@ import json
 import zipfile
 from base64 import b64encode
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -237,19 +238,20 @@ def test_a_tls_report_is_kept_by_domain(tmp_path: Path) -> None:
     at_desk(tmp_path, ZONE, work)
 
 
-def test_a_failure_report_is_kept_in_short(tmp_path: Path) -> None:
-    failure = (
-        b"From: d@far.test\r\nSubject: FW: hello\r\nMIME-Version: 1.0\r\n"
-        b"Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n"
-        b"--b\r\nContent-Type: text/plain\r\n\r\nIt failed.\r\n"
-        b"--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: auth-failure\r\nVersion: 1\r\n"
-        b"User-Agent: Far/1\r\nAuth-Failure: dmarc\r\nIdentity-Alignment: dkim, spf\r\nSource-IP: 203.0.113.9\r\n"
-        b"Reported-Domain: posthouse.test\r\nArrival-Date: Sat, 14 Jun 2025 10:00:00 +0000\r\n\r\n"
-        b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nFrom: boss@posthouse.test\r\nSubject: pay now\r\n--b--\r\n"
-    )
+FAILURE = (
+    b"From: d@far.test\r\nSubject: FW: hello\r\nMIME-Version: 1.0\r\n"
+    b"Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n"
+    b"--b\r\nContent-Type: text/plain\r\n\r\nIt failed.\r\n"
+    b"--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: auth-failure\r\nVersion: 1\r\n"
+    b"User-Agent: Far/1\r\nAuth-Failure: dmarc\r\nIdentity-Alignment: dkim, spf\r\nSource-IP: 203.0.113.9\r\n"
+    b"Reported-Domain: posthouse.test\r\nArrival-Date: Sat, 14 Jun 2025 10:00:00 +0000\r\n\r\n"
+    b"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nFrom: boss@posthouse.test\r\nSubject: pay now\r\n--b--\r\n"
+)
 
+
+def test_a_failure_report_is_kept_in_short(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
-        await arrive(desk, failure, to="dmarc+ruf@posthouse.test")
+        await arrive(desk, FAILURE, to="dmarc+ruf@posthouse.test")
         (kept,) = await desk.received(Kind.FAILURE)
         facts = json.loads(kept.facts)
         assert (kept.domain, kept.messages, facts["source_ip"], facts["failed"]) == (
@@ -318,6 +320,24 @@ def test_counts_that_would_overflow_are_cut(tmp_path: Path) -> None:
     at_desk(tmp_path, ZONE, work)
 
 
+def test_long_texts_are_cut_and_half_characters_mended(tmp_path: Path) -> None:
+    many = tuple(DkimResult(f"{n}.posthouse.test", "s1", "pass" if n == 9 else "fail") for n in range(10))
+
+    async def work(desk: Desk) -> None:
+        await arrive(desk, mail([replace(ROW, dkim_results=many)]))
+        await desk.received()
+        (line,) = await desk.office.db.read(lambda tx: feedback.sources(tx, Span(0)))
+        assert line.dkim == "9.posthouse.test pass, " + ", ".join(f"{n}.posthouse.test fail" for n in range(4))
+        tls = json.dumps({**TLS, "organization-name": "x" * 900}).encode()
+        await arrive(desk, attached(tls, "application/json", "x.json"))
+        assert [len(kept.organization) for kept in await desk.received(Kind.TLS)] == [255]
+        await arrive(desk, FAILURE.replace(b"Subject: pay now", b"Subject: =?utf-7?q?+2AA-?="))
+        (kept,) = await desk.received(Kind.FAILURE)
+        assert json.loads(kept.facts)["subject"] == "?"
+
+    at_desk(tmp_path, ZONE, work)
+
+
 def test_a_period_in_a_far_year_ends_tomorrow(tmp_path: Path) -> None:
     xml = (
         b"<feedback><report_metadata><org_name>x</org_name><report_id>1</report_id><date_range><begin>1</begin>"
@@ -339,6 +359,19 @@ def test_a_mail_larger_than_any_report_is_not_read(tmp_path: Path, monkeypatch: 
     async def work(desk: Desk) -> None:
         reply = await arrive(desk, attached(bytes(2000)))
         assert await outcomes(desk, reply) == ["refused, The mail is larger than 1,000 octets"]
+
+    at_desk(tmp_path, ZONE, work)
+
+
+def test_what_two_have_read_is_told_once(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        reply = await arrive(desk, mail())
+        reader = desk.bureau.reader
+        arrival = await desk.office.db.write(reader._claim)
+        assert arrival is not None
+        await reader._read(arrival)
+        await reader._read(arrival)
+        assert len(await outcomes(desk, reply)) == 1
 
     at_desk(tmp_path, ZONE, work)
 

@@ -9,11 +9,17 @@ from posthouse.checks.dkim import SigningKey
 from posthouse.checks.reports import AggregateReport, SpfResult, read
 from posthouse.checks.zonefile import Records
 from posthouse.mail.address import Address
+from posthouse.mail.envelope import Notify
 from posthouse.mail.instant import DAY, HOUR
 from posthouse.mail.journey import Step
 from posthouse.mail.message import Message
-from posthouse.route import reporting
-from posthouse.route.policy import Preset
+from posthouse.mail.reply import Reply
+from posthouse.mail.verdict import Defer
+from posthouse.route import incidents, reporting
+from posthouse.route.authentication import Findings
+from posthouse.route.bureau import Bureau
+from posthouse.route.case import Case
+from posthouse.route.policy import Policy, Preset, Ruling
 from posthouse.route.reporting import ReportSettings
 from posthouse.store import reports, signing
 from posthouse.store.database import Fault, StoreFault
@@ -79,7 +85,7 @@ def test_an_exception_of_ours_is_told_with_its_reason(tmp_path: Path) -> None:
         assert row.disposition == "quarantine"
         assert [reason.kind for reason in row.reasons] == ["local_policy"]
 
-    at_desk(tmp_path, asking("p=reject; rua=mailto:dmarc@far.test"), work, preset=Preset.CAUTIOUS)
+    at_desk(tmp_path, asking("p=reject; rua=mailto:dmarc@far.test"), work, policy=Policy(Preset.CAUTIOUS))
 
 
 def test_what_was_not_stored_is_not_counted(tmp_path: Path) -> None:
@@ -98,12 +104,19 @@ def test_what_was_not_stored_is_not_counted(tmp_path: Path) -> None:
     at_desk(tmp_path, FAR, work)
 
 
+class PuttingOff(Policy):
+    """Asks everybody to come again."""
+
+    def judge(self, case: Case, findings: Findings) -> Ruling:
+        return Ruling(Defer("later", "not now", Reply(451, "4.7.1", "Come again")))
+
+
 def test_what_is_put_off_is_not_counted(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         assert (await desk.receive()).code == 451
         assert await desk.gathered() == []
 
-    at_desk(tmp_path, {**FAR, "_dmarc.far.test": {"TXT": "SERVFAIL"}}, work)
+    at_desk(tmp_path, FAR, work, policy=PuttingOff())
 
 
 def test_reports_of_others_are_not_reported_back(tmp_path: Path) -> None:
@@ -160,6 +173,7 @@ def test_the_report_is_signed_and_has_a_journey(tmp_path: Path) -> None:
         assert (found.result, found.domain) == ("pass", "posthouse.test")
         (entry,) = await desk.office.queued()
         assert entry.message.envelope.mail_from == Address("postmaster", "posthouse.test")
+        assert [delivery.rcpt.notify for delivery in entry.deliveries] == [Notify.NEVER]
         journey = await desk.office.newest_journey()
         assert {Step.RECEIVED, Step.SIGNED, Step.QUEUED} <= {stamp.step for stamp in journey.stamps}
         assert (await desk.sent())[0].sent_id == journey.journey_id
@@ -193,6 +207,41 @@ def test_a_second_report_about_a_day_has_an_id_of_its_own(tmp_path: Path) -> Non
         assert len({report.report_id for report in found}) == 2
         names = {part.filename for octets in mails for part in Message.parse(octets).root.walk() if part.filename}
         assert len(names) == 2
+
+    at_desk(tmp_path, FAR, work)
+
+
+def test_what_comes_in_when_a_day_was_told_already_has_an_id_of_its_own(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        await desk.receive()
+        await desk.next_day()
+        # A transaction of yesterday that took all night.
+        desk.office.clock.now = BEGIN
+        await desk.receive()
+        await desk.next_day()
+        found = [report_in(octets) for _, _, octets in await desk.outgoing()]
+        assert [report.begin for report in found] == [BEGIN // DAY * DAY] * 2
+        assert len({report.report_id for report in found}) == 2
+
+    at_desk(tmp_path, FAR, work)
+
+
+def test_who_was_too_slow_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(desk: Desk) -> None:
+        await desk.receive()
+        slow = desk.bureau.reporter
+        quick = Bureau(desk.office.acceptance, desk.world.within, ReportSettings(), "two", desk.failures).reporter
+        errors = slow._errors
+
+        async def dawdling(period: reports.Period) -> tuple[str, ...]:
+            desk.office.clock.pass_by(reporting.LEASE)
+            assert await quick.send_one()
+            return await errors(period)
+
+        monkeypatch.setattr(slow, "_errors", dawdling)
+        assert await desk.next_day() == 1
+        assert len(await desk.outgoing()) == 1
+        assert len(await desk.sent()) == 1
 
     at_desk(tmp_path, FAR, work)
 
@@ -386,6 +435,18 @@ def test_a_few_failures_are_told_in_an_hour(tmp_path: Path) -> None:
     at_desk(tmp_path, asking(FAILING), work, ReportSettings(failures=True))
 
 
+def test_in_all_not_many_are_told_in_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incidents, "OF_A_DOMAIN", 10)
+    monkeypatch.setattr(incidents, "IN_ALL", 2)
+
+    async def work(desk: Desk) -> None:
+        for _ in range(4):
+            mails = await told(desk)
+        assert len(mails) == 2
+
+    at_desk(tmp_path, asking(FAILING), work, ReportSettings(failures=True))
+
+
 def test_a_flood_of_failures_leaves_few_waiting(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         for _ in range(60):
@@ -395,11 +456,16 @@ def test_a_flood_of_failures_leaves_few_waiting(tmp_path: Path) -> None:
     at_desk(tmp_path, asking(FAILING), work, ReportSettings(failures=True))
 
 
-def test_what_is_put_off_or_automatic_is_not_told(tmp_path: Path) -> None:
+def test_what_is_put_off_is_not_told(tmp_path: Path) -> None:
+    async def work(desk: Desk) -> None:
+        assert await told(desk) == []
+
+    at_desk(tmp_path, asking(FAILING), work, ReportSettings(failures=True), PuttingOff())
+
+
+def test_automatic_mail_is_not_told(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         assert await told(desk, b"Auto-Submitted: auto-replied\r\n" + LETTER) == []
-        desk.world.become({**FAR, "_dmarc.far.test": {"TXT": "SERVFAIL"}})
-        assert await told(desk) == []
 
     at_desk(tmp_path, asking(FAILING), work, ReportSettings(failures=True))
 
