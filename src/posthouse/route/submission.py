@@ -13,13 +13,13 @@ The null reverse-path is for notifications that machines read (RFC 5321 §4.5.5)
 those, the receipt that a message was displayed (RFC 8098 §2.1), and this alone is taken.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from posthouse.mail.address import Address
 from posthouse.mail.author import AuthorError, author, flaws
 from posthouse.mail.envelope import Envelope, RcptTo
-from posthouse.mail.headers import Header, Octets
+from posthouse.mail.headers import Field, Header, Octets
 from posthouse.mail.instant import Instant, rfc5322_date
 from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.mailboxes import mailboxes
@@ -29,6 +29,7 @@ from posthouse.mail.received import format_received
 from posthouse.mail.reply import Reply
 from posthouse.route.acceptance import TAKEN, Acceptance, refusal, store_reply
 from posthouse.route.acquaintance import Unit, written
+from posthouse.route.forgeries import without
 from posthouse.route.forwarding import resolve
 from posthouse.route.letter import Letter, received_stamp
 from posthouse.route.reception import MAIL_TAKEN, size_reply
@@ -40,7 +41,6 @@ from posthouse.store.ids import to_text
 _LOGIN_FIRST = Reply(530, "5.7.0", "Please log in first")
 # It was suspended or removed since the login.
 _CLOSED = Reply(550, "5.7.1", "The account is closed")
-_CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class SubmissionSettings:
 
 @dataclass(slots=True)
 class _Draft:
-    """What was sent, before it is a letter: a refusal, or fields to add and spans to cut out, with their stamps."""
+    """What was sent, before it is a letter: a refusal, or fields to add and fields to cut out, with their stamps."""
 
     header: Header
     refusal: Reply | None = None
     added: list[str] = field(default_factory=list)
-    cuts: list[tuple[int, int]] = field(default_factory=list)
+    cuts: list[Field] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
 
 
@@ -121,7 +121,8 @@ class Submission:
             if draft.refusal is not None:
                 return await acceptance.refuse(content, draft.refusal)
             if draft.cuts:
-                content = await self._without(content, draft.cuts)
+                whole, content = content, await without(acceptance.blobs, content, draft.cuts)
+                await acceptance.blobs.discard(whole)
         except StoreFault as fault:
             return await acceptance.refuse(content, store_reply(fault))
         added = "".join(draft.added).encode()
@@ -156,35 +157,6 @@ class Submission:
     async def _owned(self, account_id: int) -> Owned:
         return await self._acceptance.db.read(lambda tx: owned(tx, account_id), quick=True)
 
-    async def _without(self, content: Content, cuts: Sequence[tuple[int, int]]) -> Content:
-        """The content with spans cut out, as a new one; the old one is discarded."""
-        spool = self._acceptance.blobs.spool()
-        try:
-            async for octets in _pieces(content, cuts):
-                spool.write(octets)
-            shorter = await spool.finish()
-        except BaseException:
-            spool.discard()
-            raise
-        await self._acceptance.blobs.discard(content)
-        return shorter
-
-
-async def _pieces(content: Content, cuts: Sequence[tuple[int, int]]) -> AsyncIterator[bytes]:
-    """What lies outside the cuts, which are in order and apart."""
-    start = 0
-    async for chunk in content.chunks(_CHUNK):
-        end = start + len(chunk)
-        here = start
-        for cut_start, cut_end in cuts:
-            if cut_end > here and cut_start < end:
-                if cut_start > here:
-                    yield chunk[here - start : cut_start - start]
-                here = min(cut_end, end)
-        if here < end:
-            yield chunk[here - start :]
-        start = end
-
 
 def _draft(octets: Octets, envelope: Envelope, addresses: Owned, message_id: str, now: Instant) -> _Draft:
     message = Message.parse(octets)
@@ -204,10 +176,10 @@ def _draft(octets: Octets, envelope: Envelope, addresses: Owned, message_id: str
     # RFC 5322 §3.6.3
     for name in ("bcc", "resent-bcc"):
         found = header.all(name)
-        draft.cuts += [(each.start, each.end) for each in found]
+        draft.cuts += found
         if found:
             draft.changes.append(f"took out {found[0].name}")
-    draft.cuts.sort()
+    draft.cuts.sort(key=lambda each: each.start)
     return draft
 
 
