@@ -64,7 +64,7 @@ class StoredKey:
 
 _COLUMNS = "domain, selector, algorithm, state, created, activated, retired, withdrawn, record, private"
 _OF_DOMAIN = f"SELECT {_COLUMNS} FROM signing_keys WHERE domain = $1 ORDER BY created, selector"  # noqa: S608
-_ACTIVE = f"SELECT {_COLUMNS} FROM signing_keys WHERE domain = ANY($1) AND state = 'active'"  # noqa: S608
+_ACTIVE = f"SELECT {_COLUMNS} FROM signing_keys WHERE domain = $1 AND state = 'active'"  # noqa: S608
 _ADD = (
     f"INSERT INTO signing_keys ({_COLUMNS})"  # noqa: S608
     " VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7, $8)"
@@ -114,12 +114,14 @@ def active(tx: Transaction, domain: str) -> list[StoredKey]:
     A domain without active keys of its own, such as the name of this host, has those of the nearest domain above it:
     such a signature is aligned with its From as well, unless the domain asks for strict alignment (RFC 9989 §4.4).
     """
-    rows = tx.all(_ACTIVE, _upwards(domain))
-    if not rows:
-        return []
-    nearest = max([row[0] for row in rows], key=len)
-    found = [_key(row) for row in rows if row[0] == nearest]
-    return sorted(found, key=lambda key: (_ORDER.index(key.algorithm), key.selector))
+    while domain:
+        rows = tx.all(_ACTIVE, domain)
+        if rows:
+            return sorted(map(_key, rows), key=lambda key: (_ORDER.index(key.algorithm), key.selector))
+        above = domain.partition(".")[2]
+        # No key is a whole top-level domain's.
+        domain = above if "." in above else ""
+    return []
 
 
 def switch(tx: Transaction, domain: str, now: Instant) -> bool:
@@ -153,12 +155,6 @@ def _selector(letter: str, now: Instant, used: set[str]) -> str:
     free = [name for more in ("", *_MORE) if (name := f"{letter}{day}{more}") not in used]
     # Nobody rotates 26 times a day; if somebody did, the time of day is as good a name.
     return free[0] if free else f"{letter}{now // SECOND}"
-
-
-def _upwards(domain: str) -> list[str]:
-    """The domain and all above it that have at least two labels."""
-    labels = domain.split(".")
-    return [".".join(labels[start:]) for start in range(max(1, len(labels) - 1))]
 
 
 @lru_cache(maxsize=_KEYS_LOADED)
