@@ -2,6 +2,7 @@
 should, and each journey saying why."""
 
 import asyncio
+import subprocess
 from pathlib import Path
 
 from posthouse.lab.demo import Played
@@ -10,6 +11,7 @@ from posthouse.mail.message import Message
 from posthouse.store import journeys
 from posthouse.store.ids import from_text
 from whole.internet import ALICE, BOB, CAROL, Internet, in_internet, letter, octets, until
+from whole.process import DemoProcess, free_port_base
 
 
 def verdicts(journey: Journey) -> dict[str, str]:
@@ -127,3 +129,25 @@ def test_who_is_not_of_the_small_internet_cannot_write_as_its_people(tmp_path: P
         await asyncio.to_thread(until, lambda: net.inbox(ALICE), bool)
 
     in_internet(tmp_path, scene)
+
+
+def test_the_demo_shows_its_senders_with_commands_to_copy(tmp_path: Path) -> None:
+    with DemoProcess(tmp_path / "demo", free_port_base(), "--senders") as demo:
+        assert demo.process.stdout is not None
+        lines: list[str] = []
+        while sum(" trace --config " in line for line in lines) < 1 + 4:
+            lines.append(demo.process.stdout.readline().decode())
+            assert lines[-1], "".join(lines)
+        traces = [line.strip() for line in lines if " trace --config " in line][1:]
+        stories = [
+            subprocess.run(["sh", "-c", trace], capture_output=True, text=True, check=True, timeout=60).stdout
+            for trace in traces
+        ]
+    spoof, lookalike, forwarded, listed = stories
+    assert "decided to reject by the rule dmarc-reject" in spoof
+    assert "answered 550 5.7.26" in spoof
+    assert "TXT _dmarc.posthouse.test: v=DMARC1; p=reject" in spoof
+    assert "warned the reader bob@posthouse.test" in lookalike
+    assert "forward.test is a trusted sealer, and DMARC passed for far.test there" in forwarded
+    assert "override for the report: local_policy: arc=pass" in forwarded
+    assert "lists.test is a known mailing list" in listed

@@ -13,7 +13,7 @@ import click
 from posthouse.cli.terminal import Complaint, console, json_option, program, show
 
 if TYPE_CHECKING:
-    from posthouse.lab.demo import Demo
+    from posthouse.lab.demo import Demo, Played
 
 # A closed terminal is an end as well.
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,10 +33,14 @@ SERVICES = {
     "--port-base", type=click.IntRange(0), default=2000, show_default=True,
     help="Added to each standard port: SMTP at 2025, IMAP at 2143, …; 0 takes free ports.",
 )
+@click.option(
+    "--senders", is_flag=True,
+    help="Let others of the small internet bring mail as well: a spoof, a lookalike, forwarded mail, a mailing list.",
+)
 @json_option
-def demo_command(folder: Path, port_base: int, as_json: bool) -> None:
+def demo_command(folder: Path, port_base: int, senders: bool, as_json: bool) -> None:
     """Run a small internet on this machine: two mail hosts with their DNS, a certificate authority and three
-    accounts, all on 127.0.0.1, without root and without touching anything outside one folder.
+    accounts, all on loopback, without root and without touching anything outside one folder.
 
     It prints passwords, ports and what to try, and runs until Ctrl-C. Once all is ready the same facts are in
     DIR/demo.json, for scripts; --json prints them instead of the card.
@@ -44,6 +48,7 @@ def demo_command(folder: Path, port_base: int, as_json: bool) -> None:
     \b
     posthouse demo
     posthouse demo --dir /tmp/demo --port-base 3000
+    posthouse demo --senders
     """
     import uvloop
 
@@ -51,12 +56,12 @@ def demo_command(folder: Path, port_base: int, as_json: bool) -> None:
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(Demo(folder, port_base), folder, as_json))
+            runner.run(_run(Demo(folder, port_base), folder, senders, as_json))
     except DemoError as error:
         raise Complaint(str(error)) from None
 
 
-async def _run(demo: "Demo", folder: Path, as_json: bool) -> None:
+async def _run(demo: "Demo", folder: Path, senders: bool, as_json: bool) -> None:
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in ENDING:
@@ -64,7 +69,11 @@ async def _run(demo: "Demo", folder: Path, as_json: bool) -> None:
     await demo.start()
     try:
         card = demo.card()
+        if senders and as_json:
+            card["senders"] = [_sender(played) async for played in demo.play()]
         show(card, as_json, lambda: _print_card(card, folder))
+        if senders and not as_json:
+            await _print_senders(demo, folder)
         sys.stdout.flush()
         await over.wait()
         for number in ENDING:
@@ -89,7 +98,7 @@ def _print_card(card: Mapping[str, Any], folder: Path) -> None:
         ("authority", f"{folder / 'ca.pem'}, for mail programs to trust"),
         ("logs", f"{folder / 'posthouse.log'}, {folder / 'far.log'}"),
     ]
-    out.print(Text("\nTwo mail hosts, their DNS and their authority are running, all on 127.0.0.1.\n", style="bold"))
+    out.print(Text("\nTwo mail hosts, their DNS and their authority are running, all on loopback.\n", style="bold"))
     for account in card["accounts"]:
         line = Text.assemble((f"  {account['address']:<22}", "cyan"), f"password  {account['password']}")
         out.print(line, soft_wrap=True)
@@ -102,6 +111,25 @@ def _print_card(card: Mapping[str, Any], folder: Path) -> None:
         # Never wrapped: it is to be copied as it stands.
         out.print(Text(f"     {command}", style="green"), soft_wrap=True)
     out.print("\nCtrl-C stops everything; the next start goes on with the same mail and passwords.", soft_wrap=True)
+
+
+def _sender(played: "Played") -> dict[str, str]:
+    scene = played.scene
+    return {
+        "name": scene.name, "title": scene.title, "ends": scene.ends, "reply": played.reply, "id": played.queue_id,
+    }  # fmt: skip
+
+
+async def _print_senders(demo: "Demo", folder: Path) -> None:
+    from rich.text import Text
+
+    out = console()
+    settings = shlex.quote(str(folder / "posthouse.toml"))
+    out.print(Text("\nWho else sends mail on the small internet, and what became of it:", style="bold"))
+    async for played in demo.play():
+        out.print(f"\n  {played.scene.title}: {played.scene.ends}.", soft_wrap=True, markup=False)
+        out.print(Text(f"     {played.reply}", style="dim"), soft_wrap=True)
+        out.print(Text(f"     {program()} trace --config {settings} {played.queue_id}", style="green"), soft_wrap=True)
 
 
 def _listeners(ports: Mapping[str, int]) -> str:

@@ -6,6 +6,9 @@ import pytest
 
 from interop.world import Demo, need, run
 
+# From where far.test sends, as its SPF record says.
+FAR_LEAVES_FROM = "127.0.0.26"
+
 
 def swaks(demo: Demo, *options: str | Path, code: int | None = 0) -> str:
     program = need("swaks", "swaks", "libnet-ssleay-perl")
@@ -46,8 +49,19 @@ def test_the_far_host_can_write_back_without_a_login(demo: Demo) -> None:
     swaks(
         demo, "--port", str(demo.ports["smtp"]), "--from", demo.carol.address, "--to", demo.bob.address,
         "--header", "Subject: swaks from outside", "--header", f"From: {demo.carol.address}", "--pipeline",
+        "--local-interface", FAR_LEAVES_FROM, "--ehlo", "mx.far.test",
     )  # fmt: skip
-    assert demo.bob.wait_for("swaks from outside")["Return-Path"] == f"<{demo.carol.address}>"
+    letter = demo.bob.wait_for("swaks from outside")
+    assert letter["Return-Path"] == f"<{demo.carol.address}>"
+    assert "dmarc=pass" in letter["Authentication-Results"]
+
+
+def test_who_is_not_the_far_host_cannot_write_as_its_people(demo: Demo) -> None:
+    said = swaks(
+        demo, "--port", str(demo.ports["smtp"]), "--from", demo.carol.address, "--to", demo.bob.address,
+        "--header", f"From: {demo.carol.address}", code=26,
+    )  # fmt: skip
+    assert "550 5.7.26 Refused by the DMARC policy of far.test" in said
 
 
 def test_no_login_before_tls(demo: Demo) -> None:
