@@ -197,6 +197,9 @@ def _details(stamp: Stamp) -> Iterator[str]:
         found = facts.get(name)
         for each in found if isinstance(found, list) else ():
             yield clean(f"override for the report: {each}" if name == "overrides" else each)
+    clues = facts.get("clues")
+    if isinstance(clues, list):
+        yield clean(f"how much of junk is in its words: {', '.join(clues)}")
     if stamp.step is Step.DECISION and "score" in facts:
         yield f"score {facts['score']}"
 

@@ -37,6 +37,7 @@ from posthouse.store.blobs import Content
 from posthouse.store.database import StoreFault
 from posthouse.store.directory import Local, NotOurs, Owned, owned
 from posthouse.store.ids import to_text
+from posthouse.store.learners import learnt_topic
 
 _LOGIN_FIRST = Reply(530, "5.7.0", "Please log in first")
 # It was suspended or removed since the login.
@@ -150,9 +151,12 @@ class Submission:
         found += signed.stamps
         front = signed.fields + trace + added
         noted = _noted(peer.account_id, envelope, draft.header, now)
-        return await acceptance.accept(
+        reply = await acceptance.accept(
             Letter(journey_id, envelope, content, reading, front, stamps, found, now, relays=True, also=noted)
         )
+        if noted and reply.is_positive:
+            acceptance.announce([learnt_topic(peer.account_id)])
+        return reply
 
     async def _owned(self, account_id: int) -> Owned:
         return await self._acceptance.db.read(lambda tx: owned(tx, account_id), quick=True)
