@@ -26,6 +26,7 @@ from posthouse.mail.instant import DAY, SECOND
 from posthouse.mail.journey import Step
 from posthouse.mail.reply import Reply
 from posthouse.route import feedback as reading
+from posthouse.route.authentication import Findings
 from posthouse.store import feedback
 from posthouse.store.blobs import Blobs
 from posthouse.store.database import Fault, StoreFault
@@ -121,6 +122,12 @@ def test_what_nobody_vouches_for_is_read_at_addresses_for_reports_and_marked(tmp
         assert len(await desk.received()) == 1
 
     at_desk(tmp_path, ZONE, work)
+
+
+def test_relays_of_our_own_are_believed_for_what_they_bring() -> None:
+    findings = Findings("10.0.0.1", Address("d", "far.test"))
+    assert not reading.is_proven(findings)
+    assert reading.is_proven(replace(findings, waived="10.0.0.1 is in the trusted network 10.0.0.0/8"))
 
 
 def test_reports_about_others_are_not_kept(tmp_path: Path) -> None:

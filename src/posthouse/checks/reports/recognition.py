@@ -15,7 +15,8 @@ _is_carrier = re.compile(
     rb"|application/(?:tlsrpt\+(?:gzip|json)|gzip|x-gzip|zip|x-zip-compressed)\b)",
     re.IGNORECASE | re.DOTALL,
 ).match
-_SUBJECT_OCTETS = 1000
+# Of each field no more is looked at.
+_FIELD_OCTETS = 1000
 
 
 def is_report(header: Header) -> bool:
@@ -23,7 +24,7 @@ def is_report(header: Header) -> bool:
     if header.get("tls-report-domain") is not None:
         return True
     subject = header.get("subject")
-    if subject is not None and _find_subject(subject.value[:_SUBJECT_OCTETS]):
+    if subject is not None and _find_subject(subject.value[:_FIELD_OCTETS]):
         return True
     content_type = header.get("content-type")
-    return content_type is not None and _is_carrier(content_type.value) is not None
+    return content_type is not None and _is_carrier(content_type.value[:_FIELD_OCTETS]) is not None
