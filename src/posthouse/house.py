@@ -220,7 +220,10 @@ class House:
             recorder,
         )
         self.submission = Submission(
-            acceptance, SubmissionSettings(size_limit=size, show_client=config.submission.show_client)
+            acceptance,
+            SubmissionSettings(
+                size_limit=size, show_client=config.submission.show_client, authserv_id=config.checks.authserv_id
+            ),
         )
         helo = config.relay.helo or config.hostname
         self._courier = SmtpCourier(CourierSettings(ClientSettings(helo), config.relay.sources), self.clock, trust)

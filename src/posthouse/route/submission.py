@@ -29,7 +29,7 @@ from posthouse.mail.received import format_received
 from posthouse.mail.reply import Reply
 from posthouse.route.acceptance import TAKEN, Acceptance, refusal, store_reply
 from posthouse.route.acquaintance import Unit, written
-from posthouse.route.forgeries import without
+from posthouse.route.forgeries import forged, without
 from posthouse.route.forwarding import resolve
 from posthouse.route.letter import Letter, received_stamp
 from posthouse.route.reception import MAIL_TAKEN, size_reply
@@ -46,11 +46,13 @@ _CLOSED = Reply(550, "5.7.1", "The account is closed")
 
 @dataclass(frozen=True, slots=True)
 class SubmissionSettings:
-    """`size_limit` in octets; `show_client` writes the client's address into Received (a leak, so off)."""
+    """`size_limit` in octets; `show_client` writes the client's address into Received (a leak, so off). `authserv_id`:
+    the name in which Authentication-Results is written here; "" for the host's own."""
 
     size_limit: int = 50 * 1024 * 1024
     max_received: int = 50
     show_client: bool = False
+    authserv_id: str = ""
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Submission:
     def __init__(self, acceptance: Acceptance, settings: SubmissionSettings | None = None) -> None:
         self._acceptance = acceptance
         self._settings = settings or SubmissionSettings()
+        self._authserv_id = self._settings.authserv_id or acceptance.hostname
 
     async def mail(self, peer: Peer, envelope: Envelope) -> Reply:
         if peer.account_id is None:
@@ -118,7 +121,9 @@ class Submission:
             addresses = await self._owned(peer.account_id)
             if not addresses.addresses:
                 return await acceptance.refuse(content, _CLOSED)
-            draft = await acceptance.look(content, lambda octets: _draft(octets, envelope, addresses, message_id, now))
+            draft = await acceptance.look(
+                content, lambda octets: _draft(octets, envelope, addresses, message_id, now, self._authserv_id)
+            )
             if draft.refusal is not None:
                 return await acceptance.refuse(content, draft.refusal)
             if draft.cuts:
@@ -162,7 +167,9 @@ class Submission:
         return await self._acceptance.db.read(lambda tx: owned(tx, account_id), quick=True)
 
 
-def _draft(octets: Octets, envelope: Envelope, addresses: Owned, message_id: str, now: Instant) -> _Draft:
+def _draft(
+    octets: Octets, envelope: Envelope, addresses: Owned, message_id: str, now: Instant, authserv_id: str
+) -> _Draft:
     message = Message.parse(octets)
     header = message.header
     draft = _Draft(header, _unfit(header) or _not_the_author(header, addresses))
@@ -183,6 +190,10 @@ def _draft(octets: Octets, envelope: Envelope, addresses: Owned, message_id: str
         draft.cuts += found
         if found:
             draft.changes.append(f"took out {found[0].name}")
+    # RFC 8601 §5: nobody but the server speaks in its name, its own people included.
+    results = forged(header, authserv_id)
+    draft.cuts += results
+    draft.changes += [f"took out a forged {field.name}" for field in results[:1]]
     draft.cuts.sort(key=lambda each: each.start)
     return draft
 
