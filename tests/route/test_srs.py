@@ -164,6 +164,10 @@ DOMAIN = st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z](\.[a-z]{2,10}){1,3}", fullmat
 @example("SRS1=a=far.test==b", "far.test")
 @example("SRS1=", "far.test")
 @example("=", "far.test")
+@example(".0", "far.test")
+@example("0.", "far.test")
+@example("SRS1=a=.far.test==b", "far.test")
+@example("SRS1=a=far.0==b", "far.test")
 def test_every_address_finds_back(local_part: str, domain: str) -> None:
     mail_from = Address(local_part, domain)
     try:

@@ -22,7 +22,7 @@ import re
 from base64 import b32encode
 from dataclasses import dataclass
 
-from posthouse.mail.address import ADDRESS_OCTETS, LOCAL_PART_OCTETS, Address
+from posthouse.mail.address import ADDRESS_OCTETS, LOCAL_PART_OCTETS, Address, AddressError, parse_domain
 from posthouse.mail.instant import DAY, Instant
 from posthouse.store.ids import from_text, to_text
 
@@ -65,7 +65,7 @@ def rewrite(mail_from: Address, domain: str, journey_id: int, key: bytes, now: I
     """The reverse-path in `domain`, one of ours, that stands for `mail_from` of the message with that id."""
     shortened = _shorten(mail_from, key, now)
     most = min(LOCAL_PART_OCTETS, ADDRESS_OCTETS - len(domain) - 1)
-    if shortened is None or not _is_plain(shortened) or len(shortened) > most:
+    if shortened is None or len(shortened) > most:
         shortened = _signed("SRS0", f"{_day(now)}={_QUEUED}={to_text(journey_id)}", key)
     return Address(shortened, domain)
 
@@ -98,7 +98,7 @@ def reverse(address: Address, key: bytes, now: Instant) -> Address | Queued:
 def _shorten(mail_from: Address, key: bytes, now: Instant) -> str | None:
     """The new local part with all that is needed in it; None where that cannot be."""
     local_part, domain = mail_from.local_part, mail_from.domain
-    if domain.startswith("["):
+    if domain.startswith("[") or not _is_plain(local_part):
         return None
     match = _match_rewritten(local_part)
     if match is None:
@@ -108,8 +108,12 @@ def _shorten(mail_from: Address, key: bytes, now: Instant) -> str | None:
         return _signed("SRS1", f"{domain}={rest}", key)
     # The one before us drops out: what comes back need not pass by there.
     _, _, beyond = rest[1:].partition("=")
-    host = beyond.partition("=")[0]
-    return _signed("SRS1", beyond, key) if "." in host else None
+    try:
+        # Strangers wrote this: it has to be a host, or nothing could come back.
+        known = "." in parse_domain(beyond.partition("=")[0])
+    except AddressError:
+        known = False
+    return _signed("SRS1", beyond, key) if known else None
 
 
 def _signed(tag: str, text: str, key: bytes) -> str:
