@@ -47,9 +47,8 @@ class Refusals:
         """
         queue_id = to_text(letter.journey_id)
         kept = self._may_keep(ip, letter.now)
-        if kept:
-            reply = Reply(reply.code, reply.enhanced, f"{reply.text} ({queue_id})")
-        stamps = _stamps(letter, reply)
+        said = Reply(reply.code, reply.enhanced, f"{reply.text} ({queue_id})") if kept else reply
+        stamps = _stamps(letter, said)
 
         def write(tx: Transaction) -> None:
             for unit in units:
@@ -63,8 +62,9 @@ class Refusals:
                 await self._acceptance.db.write(write, quick=True)
             except StoreFault as fault:
                 self._observer.failed("writing down a refusal", fault)
+                said = reply
         self._observer.happened("refused", queue_id, stamps)
-        return await self._acceptance.refuse(letter.content, reply)
+        return await self._acceptance.refuse(letter.content, said)
 
     def _may_keep(self, ip: str, now: Instant) -> bool:
         minute = now // MINUTE
