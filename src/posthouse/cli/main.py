@@ -39,6 +39,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Look into mail": {
         "explain": ("explain", "Tell the story of any raw message: its way, who vouches for it."),
+        "check": ("check", "Examine a domain as the world sees it; say what to mend."),
     },
     "Send mail": {
         "send": ("send", "Compose a message and submit it."),

@@ -42,6 +42,20 @@ def find(config_path: Path | None) -> Surroundings:
         return Surroundings(config)
 
 
+def keys(config_path: Path | None, around: Surroundings, domain: str) -> dict[str, str]:
+    """Selector → record of every key of a domain of ours that has to be in the DNS; empty for others."""
+    if domain not in around.domains:
+        return {}
+    from posthouse.cli.office import Office, work
+    from posthouse.store import signing
+
+    async def task(office: Office) -> dict[str, str]:
+        found = await office.database.read(lambda tx: signing.keys(tx, domain))
+        return {key.selector: key.record for key in found if key.state is not signing.KeyState.WITHDRAWN}
+
+    return work(config_path, task)
+
+
 def _with_data(config: Config, config_path: Path | None) -> Surroundings:
     from posthouse.cli.office import Office, work
     from posthouse.store import directory

@@ -107,6 +107,24 @@ def _escaped(character: str) -> str:
 
 
 @contextmanager
+def progress(words: str) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error while something takes its time; what it yields is told of each share that is done.
+
+    Nothing is shown where standard error is no terminal, and nothing is left when it is over.
+    """
+    if not sys.stderr.isatty():
+        yield lambda share: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task(words, total=1.0)
+        yield lambda share: bar.advance(task, share)
+
+
+@contextmanager
 def waiting(words: str) -> Iterator[None]:
     """Shows on a terminal that something is waited for, until it is there; without words, and elsewhere, nothing."""
     if not words or not sys.stderr.isatty():

@@ -58,15 +58,17 @@ class Fetcher:
         dns: Dns,
         context: ssl.SSLContext,
         *,
+        redirects: int = REDIRECTS,
         allowed: Collection[Network] = (),
         ports: Mapping[int, int] | None = None,
     ) -> None:
-        """`context` checks certificates and names. For a laboratory alone: `allowed` are networks that count as
-        public, and `ports` says which other ports 443 and 80 are there."""
+        """`context` checks certificates and names; `redirects` are followed. For a laboratory alone: `allowed` are
+        networks that count as public, and `ports` says which other ports 443 and 80 are there."""
         if not context.check_hostname or context.verify_mode is not ssl.CERT_REQUIRED:
             raise ValueError("documents are fetched only where names and certificates are checked")
         self._dns = dns
         self._context = context
+        self._redirects = redirects
         self._allowed = tuple(allowed)
         self._ports = dict(ports or {})
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -82,7 +84,7 @@ class Fetcher:
 
     async def _follow(self, url: str, limit: int) -> bytes:
         place = _place(url)
-        for _ in range(REDIRECTS + 1):
+        for _ in range(self._redirects + 1):
             answer = await self._ask(place, limit)
             if isinstance(answer, bytes):
                 return answer
@@ -90,7 +92,8 @@ class Fetcher:
             if place.scheme == "https" and onward.scheme != "https":
                 raise FetchFault("it leads to a place without encryption", temporary=False)
             place = onward
-        raise FetchFault(f"it leads on more than {REDIRECTS} times", temporary=False)
+        often = f"more than {self._redirects} times" if self._redirects else "to another place, which is not followed"
+        raise FetchFault(f"it leads on {often}", temporary=False)
 
     async def _ask(self, place: "_Place", limit: int) -> "bytes | _Redirection":
         reader, writer = await self._connect(place)

@@ -11,7 +11,7 @@ Each gives `Item`s: a state, what was found, what it means, what to change, and 
 here raises for what the DNS does or a domain publishes; every question and every record is bounded.
 """
 
-from posthouse.checks.survey.emblem import emblem
+from posthouse.checks.survey.emblem import Emblem, drawing, emblem, unfetched
 from posthouse.checks.survey.exchangers import Exchange, Exchangers, exchangers, reverse
 from posthouse.checks.survey.item import Entry, Item, State, must_mend, worst
 from posthouse.checks.survey.listings import listings
@@ -21,7 +21,7 @@ from posthouse.checks.survey.senders import Branch, Tree, follow
 from posthouse.checks.survey.transport import Keys, Sts, sts_policy, sts_record, sts_unfetched, tls_reporting, tlsa
 
 __all__ = [
-    "Branch", "Entry", "Exchange", "Exchangers", "Item", "Keys", "State", "Sts", "Tree", "emblem", "exchangers",
-    "follow", "listings", "must_mend", "policy", "reverse", "selectors", "sts_policy", "sts_record", "sts_unfetched",
-    "tls_reporting", "tlsa", "worst",
+    "Branch", "Emblem", "Entry", "Exchange", "Exchangers", "Item", "Keys", "State", "Sts", "Tree", "drawing",
+    "emblem", "exchangers", "follow", "listings", "must_mend", "policy", "reverse", "selectors", "sts_policy",
+    "sts_record", "sts_unfetched", "tls_reporting", "tlsa", "unfetched", "worst",
 ]

@@ -36,16 +36,18 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Exchangers:
-    """`is_null`: the domain says that it takes no mail (RFC 7505). `known` is False where the DNS gave no answer."""
+    """`is_null`: the domain says that it takes no mail (RFC 7505). `known` is False where the DNS gave no answer, and
+    `exists` where it said that there is no such domain."""
 
     exchanges: tuple[Exchange, ...]
     is_null: bool
     known: bool
     items: tuple[Item, ...]
+    exists: bool = True
 
 
-async def exchangers(domain: str, dns: Dns) -> Exchangers:
-    """Never raises."""
+async def exchangers(domain: str, dns: Dns, *, closed: bool = False) -> Exchangers:
+    """Never raises. `closed`: in a network of one's own, where hosts have private addresses."""
     try:
         answer = await dns.mx(domain)
     except DnsFault as fault:
@@ -56,19 +58,19 @@ async def exchangers(domain: str, dns: Dns) -> Exchangers:
     if not answer.exists:
         change = "register it, or look for a slip of the pen"
         item = Item(TOPIC, domain, State.WRONG, f"{domain} does not exist", "no mail can reach it", change)
-        return Exchangers((), False, True, (item,))
+        return Exchangers((), False, True, (item,), exists=False)
     null = [mx for mx in records if not mx.exchange]
     if null and len(records) == 1:
         means = "nobody tries to send mail there"
         item = Item(TOPIC, domain, State.GOOD, f"{domain} takes no mail (null MX)", means, evidence=(question,))
         return Exchangers((), True, True, (item,))
     if not records:
-        return await _implicit(domain, question, dns)
+        return await _implicit(domain, question, dns, closed)
     items: list[Item] = []
     if null:
         change = "take one of the two away: the null MX, or the others"
         items.append(Item(TOPIC, domain, State.WRONG, f"{domain} has a null MX beside others", _UNCLEAR, change))
-    found = [await _exchange(mx.exchange, mx.preference, dns, items) for mx in records if mx.exchange]
+    found = [await _exchange(mx.exchange, mx.preference, dns, items, closed) for mx in records if mx.exchange]
     exchanges = tuple(exchange for exchange in found if exchange.addresses)
     if exchanges and not items:
         names = ", ".join(f"{shown(each.name)} ({each.preference})" for each in exchanges)
@@ -80,10 +82,10 @@ _UNCLEAR: Final = "some servers will take it for a domain without mail"
 _LOST: Final = "mail that is sent there waits or is lost"
 
 
-async def _implicit(domain: str, question: Evidence, dns: Dns) -> Exchangers:
+async def _implicit(domain: str, question: Evidence, dns: Dns, closed: bool) -> Exchangers:
     """Without MX the domain's own address takes the mail (RFC 5321 §5.1)."""
     items: list[Item] = []
-    exchange = await _exchange(domain, 0, dns, items)
+    exchange = await _exchange(domain, 0, dns, items, closed)
     if not exchange.addresses:
         if any(item.state is State.UNKNOWN for item in items):
             return Exchangers((), False, False, tuple(items))
@@ -100,7 +102,7 @@ async def _implicit(domain: str, question: Evidence, dns: Dns) -> Exchangers:
     return Exchangers((exchange,), False, True, (item, *items))
 
 
-async def _exchange(name: str, preference: int, dns: Dns, items: list[Item]) -> Exchange:
+async def _exchange(name: str, preference: int, dns: Dns, items: list[Item], closed: bool) -> Exchange:
     """One host; what is wrong with it goes to `items`."""
     if _is_address(name):
         found = f"the MX record names the address {shown(name)} where a host name has to stand"
@@ -117,7 +119,7 @@ async def _exchange(name: str, preference: int, dns: Dns, items: list[Item]) -> 
             continue
         evidence.append(asked(kind, name, answer.records))
         addresses += answer.records[:ADDRESSES]
-    hidden = [address for address in addresses if inside(address)]
+    hidden = [] if closed else [address for address in addresses if inside(address)]
     if hidden:
         found = f"{shown(name)} leads to {', '.join(hidden)}, an address that is {inside(hidden[0])}"
         change = "publish an address that others can reach"

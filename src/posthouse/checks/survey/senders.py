@@ -65,12 +65,13 @@ class Branch:
 class Tree:
     """The whole policy. `rest` says what becomes of everybody else: a qualifier, or "" where nothing says so.
 
-    `loose` are terms that cannot be laid flat, since they depend on the message. `uses_mx`: the mail hosts may send.
+    `loose` are terms that cannot be laid flat, since they depend on the message; `voids` the names in it that lead to
+    nothing. `uses_mx`: the mail hosts may send.
     """
 
     root: Branch
     lookups: int = 0
-    voids: int = 0
+    voids: list[str] = field(default_factory=list)
     networks: list[Allowed] = field(default_factory=list)
     loose: list[str] = field(default_factory=list)
     rest: str = ""
@@ -235,7 +236,7 @@ class _Walk:
                 length = directive.ip4_length if "." in address else directive.ip6_length
                 networks.append(ip_network(f"{address}/{length}", strict=False))
         if not networks and len(self.tree.faults) == faults:
-            self.tree.voids += 1
+            self.tree.voids.append(name)
         return networks
 
     async def _exchanges(self, branch: Branch, name: str) -> tuple[str, ...]:
@@ -353,13 +354,14 @@ def _counted(domain: str, tree: Tree) -> list[Item]:
         found = f"the policy takes {tree.lookups} of {LOOKUPS} lookups"
         means = "whoever is included may add one more at any time, and then nothing counts any more"
         items.append(Item(TOPIC, domain, State.ADVICE, found, means, "take includes away that nobody needs"))
-    if tree.voids > VOID_LOOKUPS:
-        found = f"{tree.voids} of its lookups lead to nothing, and no more than {VOID_LOOKUPS} may"
+    names = ", ".join(map(shown, dict.fromkeys(tree.voids)))
+    if len(tree.voids) > VOID_LOOKUPS:
+        found = f"{len(tree.voids)} of its lookups lead to nothing, and no more than {VOID_LOOKUPS} may: {names}"
         means = "receivers give up (permerror)"
-        items.append(Item(TOPIC, domain, State.WRONG, found, means, "take away the terms whose names have no address"))
+        items.append(Item(TOPIC, domain, State.WRONG, found, means, "take away the terms with these names"))
     elif tree.voids:
-        found = f"{tree.voids} of its lookups lead{'s' if tree.voids == 1 else ''} to nothing"
-        items.append(Item(TOPIC, domain, State.ADVICE, found, "a name in it has no address", "take that term away"))
+        change = "take away the terms with these names"
+        items.append(Item(TOPIC, domain, State.ADVICE, f"it names hosts without an address: {names}", change=change))
     if tree.uses_ptr:
         means = "it is slow, depends on others, and is passed over by some receivers (RFC 7208 §5.5)"
         change = "name the networks instead"
