@@ -90,6 +90,7 @@ class Indicators:
         if dmarc is not None and dmarc.result == "pass" and dmarc.requested != "none" and header.end <= _HEADER_OCTETS:
             if self._subjects.full():
                 self._subjects.get_nowait()
+                self._subjects.task_done()
             self._subjects.put_nowait(_Subject(journey_id, header, findings))
 
     async def run(self) -> None:
@@ -107,6 +108,12 @@ class Indicators:
             except Exception as error:
                 # A drawing of a stranger ends nobody's work.
                 self._observer.failed("looking for a logo", error)
+            finally:
+                self._subjects.task_done()
+
+    async def settled(self) -> None:
+        """Returns when nothing waits or is under way any more."""
+        await self._subjects.join()
 
     async def look(self, journey_id: int, header: Header, findings: Findings) -> Logo | None:
         """Looks for the logo of one message, and tells its journey; what is kept about it now. May raise StoreFault."""
