@@ -190,11 +190,7 @@ class House:
             self._occupancy = Occupancy(config.data_dir)
         if not type(asyncio.get_running_loop()).__module__.startswith("uvloop"):
             tls.small_buffers()
-        self.keyring = tls.Keyring(
-            config.hostname, config.tls.certificate, config.tls.key, config.data_dir, bind=config.login.scram_plus
-        )
-        if self.keyring.self_made:
-            self.log.warning("self-made certificate: tls.certificate and tls.key name a real one")
+        self.keyring = _keyring(config, self.log)
         self.database = open_sqlite(config.database_file)
         self.hints = Hints(config.hints_folder)
         await self.hints.start()
@@ -347,6 +343,14 @@ class House:
         if self._occupancy is not None:
             self._occupancy.release()
             self._occupancy = None
+
+
+def _keyring(config: Config, log: Logger) -> tls.Keyring:
+    certificate, key = config.tls.certificate, config.tls.key
+    keyring = tls.Keyring(config.hostname, certificate, key, config.data_dir, bind=config.login.scram_plus)
+    if keyring.self_made:
+        log.warning("self-made certificate: tls.certificate and tls.key name a real one")
+    return keyring
 
 
 async def _keep(house: House, name: str, doing: Callable[[], Awaitable[None]]) -> None:

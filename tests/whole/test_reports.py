@@ -82,10 +82,11 @@ def test_a_report_goes_from_the_receiver_to_the_owner_of_the_domain(tmp_path: Pa
         assert (report["organization"], report["reporter"], report["proven"]) == ("far.test", "far.test", True)
         assert (found["messages"], found["passed"], found["unproven"]) == (2, 1, 0)
         lines = {line["source_ip"]: line for source in found["sources"] for line in source["lines"]}
-        assert set(lines) == {"127.0.0.1", SPOOFER}
-        assert lines["127.0.0.1"]["aligned_dkim"]
-        assert lines["127.0.0.1"]["aligned_spf"]
-        assert (lines[SPOOFER]["disposition"], lines[SPOOFER]["header_from"]) == ("reject", "posthouse.test")
+        spoofed = lines.pop(SPOOFER)
+        assert (spoofed["disposition"], spoofed["header_from"]) == ("reject", "posthouse.test")
+        (honest,) = lines.values()
+        assert honest["aligned_dkim"]
+        assert honest["aligned_spf"]
         (journey,) = await net.journeys("posthouse", report["report_id"])
         (read,) = [stamp for stamp in journey.stamps if stamp.step is Step.REPORT]
         assert read.facts["outcome"] == "aggregate report by far.test about posthouse.test, 2 messages"
