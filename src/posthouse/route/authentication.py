@@ -49,6 +49,8 @@ _DOMAINS_KEPT_FOR: Final = 10 * SECOND
 
 # Where the key of a signature stands: guessed at, to have the question on its way; the check itself reads with care.
 _find_names = re.compile(rb"(?:\A|;)[ \t\r\n]*([ds])[ \t]*=[ \t]*([A-Za-z0-9._-]{1,200})").findall
+# Neither an address literal nor what a client makes up for a greeting.
+_is_name = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})+").fullmatch
 
 Network = IPv4Network | IPv6Network
 
@@ -186,15 +188,22 @@ class Authentication:
         """Puts the first question of each check on its way."""
         expect = self._resolver.expect
         mail_from = case.envelope.mail_from
-        expect("TXT", mail_from.domain if mail_from is not None else case.peer.helo)
+        sender = mail_from.domain if mail_from is not None else case.peer.helo
+        named = _is_name(wrote.domain) is not None
         expect("PTR", case.peer.ip)
-        expect("TXT", f"_dmarc.{wrote.domain}")
+        if _is_name(sender):
+            expect("TXT", sender)
+        if named:
+            expect("TXT", f"_dmarc.{wrote.domain}")
         for signed in case.message.header.all("dkim-signature")[:SIGNATURES_MOST]:
             names = dict(_find_names(signed.value))
             if len(names) == 2:
                 expect("TXT", f"{names[b's'].decode()}._domainkey.{names[b'd'].decode()}")
         for each in self._settings.lists:
-            expect("A", dnsbl.owner(case.peer.ip if each.subject == "address" else wrote.domain, each))
+            if each.subject == "address":
+                expect("A", dnsbl.owner(case.peer.ip, each))
+            elif named:
+                expect("A", dnsbl.owner(wrote.domain, each))
 
     def _why_waived(self, ip: str) -> str:
         """Why mail from there is not examined; "" where it is."""
