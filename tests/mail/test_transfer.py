@@ -88,6 +88,12 @@ def test_uuencode_is_read_with_and_without_its_frame() -> None:
     assert decode_transfer(b"begin 644 x\n%:&5L;&\\`\nend\n", "x-uuencode") == b"hello"
 
 
+def test_uuencode_without_its_spaces_is_filled_up_but_never_grows_large() -> None:
+    assert decode_uuencode(b"begin 644 x\n&86)C\nend\n") == b"abc\0\0\0"
+    assert decode_uuencode(b"begin 644 x\nM86)C\nend\n") == b"abc"
+    assert len(decode_uuencode(b"M\n" * 10_000)) <= 20_000
+
+
 def test_an_unknown_encoding_is_taken_for_none() -> None:
     for name in ("7bit", "8bit", "binary", "", "x-rot13", "zip"):
         assert decode_transfer(b"abc=3D", name) == b"abc=3D"

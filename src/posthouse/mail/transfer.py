@@ -58,10 +58,15 @@ def decode_uuencode(octets: bytes) -> bytes:
             continue
         # The first character tells the number of octets, of which each three take four characters.
         count = (line[0] - 32) & 63
+        characters = (count + 2) // 3 * 4
         try:
-            decoded.append(a2b_uu(line[: 1 + (count + 2) // 3 * 4]))
+            content = a2b_uu(line[: 1 + characters])
         except Error:
             continue
+        # Spaces at the end stand for zeros, and mailers take them away. But a line is not made of what is missing, or
+        # a body would come out twenty times as large as it came in.
+        there = len(line) - 1
+        decoded.append(content if 2 * there >= characters else content[: there * 3 // 4])
     return b"".join(decoded)
 
 
