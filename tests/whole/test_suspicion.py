@@ -130,6 +130,9 @@ def test_what_was_junk_by_mistake_is_unlearnt_and_keywords_teach_as_well(tmp_pat
         await learnt(gate, 1, 2)
         account_id = gate.accounts[ALICE]
         assert await gate.house.database.read(lambda tx: junk.corpus(tx, account_id)) == (1, 2)
+        # Taking a keyword away says nothing, and both together contradict themselves.
+        await mail_program(gate, ("STORE", "1", "-FLAGS", "($Junk)"), ("STORE", "2", "+FLAGS", "($Junk $NotJunk)"))
+        assert await gate.house.database.read(lambda tx: junk.lessons(tx, account_id)) == 0
 
     play(tmp_path, scene)
 
