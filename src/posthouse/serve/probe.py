@@ -8,6 +8,7 @@ without verification, to see what it shows. Every answer has an end in octets an
 """
 
 import asyncio
+import os
 import ssl
 from dataclasses import replace
 from typing import Final
@@ -44,7 +45,7 @@ async def _call(host: str, ip: str, port: int, helo: str, context: ssl.SSLContex
     except TimeoutError:
         return replace(call, trouble=f"no answer within {CONNECT_SECONDS:.0f} seconds")
     except OSError as error:
-        return replace(call, trouble=error.strerror or str(error))
+        return replace(call, trouble=os.strerror(error.errno) if error.errno else str(error))
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await _converse(call, reader, writer, helo, context)
@@ -61,17 +62,21 @@ async def _call(host: str, ip: str, port: int, helo: str, context: ssl.SSLContex
 async def _converse(
     call: Call, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, helo: str, context: ssl.SSLContext
 ) -> Call:
-    code, lines = await _reply(reader)
+    talk = _Talk(reader, writer)
+    code, lines = await talk.reply()
     if code != 220:
         raise _NoServer(f"it answered {code} {lines[0]}")
     call = replace(call, greeting=lines[0][:_GREETING])
-    code, lines = await _say(reader, writer, f"EHLO {helo}")
+    code, lines = await talk.say(f"EHLO {helo}")
     if not any(line.strip().upper() == "STARTTLS" for line in lines) or code != 250:
         return call
     call = replace(call, offers_tls=True)
-    code, lines = await _say(reader, writer, "STARTTLS")
+    code, lines = await talk.say("STARTTLS")
     if code != 220:
         return replace(call, broken=f"it answered {code} {lines[0]}")
+    if talk.has_more:
+        # RFC 3207 §4.2: nothing from before the handshake is to be relied on; an honest host sends nothing more.
+        return replace(call, broken="it, or somebody in between, sent more behind its answer to STARTTLS")
     try:
         await writer.start_tls(context, server_hostname=call.host, ssl_handshake_timeout=ANSWER_SECONDS)
     except ssl.SSLCertVerificationError as error:
@@ -95,21 +100,43 @@ def _seen(call: Call, writer: asyncio.StreamWriter) -> Call:
     return replace(call, tls=said, certificate=certificate, chain=chain)
 
 
-async def _say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, command: str) -> tuple[int, list[str]]:
-    writer.write(f"{command}\r\n".encode("ascii", "replace"))
-    return await _reply(reader)
+class _Talk:
+    """The lines of a conversation; what was read and belongs to no line yet is at hand."""
 
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._held = b""
 
-async def _reply(reader: asyncio.StreamReader) -> tuple[int, list[str]]:
-    """The code and the words of one reply (RFC 5321 §4.2)."""
-    words: list[str] = []
-    for _ in range(_LINES):
-        line = (await reader.readline()).decode("ascii", "replace").rstrip("\r\n")
-        if not line:
-            raise _NoServer("it left without a word" if not words else "it left in the midst of an answer")
-        if not line[:3].isdecimal() or line[3:4] not in ("", " ", "-"):
-            raise _NoServer("it does not speak SMTP")
-        words.append(line[4:])
-        if line[3:4] != "-":
-            return int(line[:3]), words
-    raise _NoServer("its answer has no end")
+    @property
+    def has_more(self) -> bool:
+        """Whether the host has said more than was asked for."""
+        return bool(self._held)
+
+    async def say(self, command: str) -> tuple[int, list[str]]:
+        """The reply to a command."""
+        self._writer.write(f"{command}\r\n".encode("ascii", "replace"))
+        return await self.reply()
+
+    async def reply(self) -> tuple[int, list[str]]:
+        """The code and the words of one reply (RFC 5321 §4.2)."""
+        words: list[str] = []
+        for _ in range(_LINES):
+            line = await self._line()
+            if not line[:3].isdecimal() or line[3:4] not in ("", " ", "-"):
+                raise _NoServer("it does not speak SMTP")
+            words.append(line[4:])
+            if line[3:4] != "-":
+                return int(line[:3]), words
+        raise _NoServer("its answer has no end")
+
+    async def _line(self) -> str:
+        while b"\n" not in self._held:
+            if len(self._held) > _LINE_OCTETS:
+                raise _NoServer("its lines have no end")
+            octets = await self._reader.read(_LINE_OCTETS)
+            if not octets:
+                raise _NoServer("it left without a word" if not self._held else "it left in the midst of an answer")
+            self._held += octets
+        line, _, self._held = self._held.partition(b"\n")
+        return line.decode("ascii", "replace").rstrip("\r")

@@ -81,7 +81,8 @@ def test_a_domain_that_does_not_exist_is_told_so() -> None:
 
 
 @pytest.mark.parametrize("zone", [
-    {"example.org": {"MX": ["TIMEOUT"]}}, {"example.org": {"MX": ["10 a.example.org"]}, "a.example.org": {"ANY": ["SERVFAIL"]}},
+    {"example.org": {"MX": ["TIMEOUT"]}},
+    {"example.org": {"MX": ["10 a.example.org"]}, "a.example.org": {"ANY": ["SERVFAIL"]}},
     {"example.org": {"A": ["TIMEOUT"], "TXT": ["x"]}},
 ])  # fmt: skip
 def test_a_dns_that_does_not_answer_is_no_fault_of_the_domain(zone: dict[str, dict[str, Any]]) -> None:

@@ -51,7 +51,9 @@ def key(selector: str, *texts: str) -> Records:
 
 def test_keys_under_usual_names_are_found() -> None:
     found = keys({**key("google", KEY.dns_record()), **key("k1", "v=DKIM1; p=")})
-    assert [item.found for item in found] == ["the key google is Ed25519", "the key k1 was revoked (its record is empty)"]
+    assert [item.found for item in found] == [
+        "the key google is Ed25519", "the key k1 was revoked (its record is empty)",
+    ]  # fmt: skip
     assert set(states(found)) == {State.GOOD}
 
 
@@ -203,8 +205,8 @@ def test_weak_and_broken_policies_are_told(octets: bytes, state: State) -> None:
 
 
 @pytest.mark.parametrize(("texts", "state"), [
-    (["v=TLSRPTv1; rua=mailto:t@example.org"], State.GOOD), ([], State.ABSENT), (["v=TLSRPTv1; rua=ftp:x"], State.WRONG),
-    (["SERVFAIL"], State.UNKNOWN),
+    (["v=TLSRPTv1; rua=mailto:t@example.org"], State.GOOD), ([], State.ABSENT),
+    (["v=TLSRPTv1; rua=ftp:x"], State.WRONG), (["SERVFAIL"], State.UNKNOWN),
 ])  # fmt: skip
 def test_tls_reporting(texts: list[str], state: State) -> None:
     assert states(finish(tls_reporting("example.org", Zone({"_smtp._tls.example.org": {"TXT": texts}})))) == [state]

@@ -104,7 +104,8 @@ def test_what_spoils_the_policy_is_told(text: str, words: str) -> None:
     found = tree(
         text,
         bad_test={"TXT": ["v=spf1 nonsense -all"]}, twice_test={"TXT": ["v=spf1 -all", "v=spf1 ~all"]},
-        loop_test={"TXT": ["v=spf1 include:loop.test -all"]}, many_test={"MX": [f"{n} mx.example.org" for n in range(11)]},
+        loop_test={"TXT": ["v=spf1 include:loop.test -all"]},
+        many_test={"MX": [f"{n} mx.example.org" for n in range(11)]},
         any_test={"TXT": ["v=spf1 +all"]},
     )  # fmt: skip
     assert any(words in each for each in wrong(found)), wrong(found)
@@ -125,7 +126,7 @@ def test_a_policy_that_forbids_nothing_gets_advice(text: str) -> None:
 
 
 def test_a_network_of_half_the_world_gets_advice() -> None:
-    assert "ip4:192.0.0.0/3" in item(tree("v=spf1 ip4:192.0.2.0/3 -all".replace("192.0.2", "192.0.0")), State.ADVICE).found
+    assert "ip4:192.0.0.0/3" in item(tree("v=spf1 ip4:192.0.0.0/3 -all"), State.ADVICE).found
 
 
 def test_a_dns_that_does_not_answer_is_no_fault_of_the_domain() -> None:
