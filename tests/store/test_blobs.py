@@ -5,13 +5,14 @@ import hashlib
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from posthouse.mail.instant import HOUR
 from posthouse.store import messages, queue
-from posthouse.store.blobs import INLINE_LIMIT, Blobs, Content, put
+from posthouse.store.blobs import HELD_LIMIT, INLINE_LIMIT, SPOOL_PIECE, Blobs, Content, put
 from posthouse.store.database import StoreFault, Transaction
 from store.rooms import Rooms
 from store.test_queue import enqueue
@@ -98,6 +99,52 @@ def test_memory_holds_no_more_than_a_piece_of_a_large_body(rooms: Rooms) -> None
     assert len(files(rooms)) == 1
     spool.discard()
     spool.discard()
+    assert files(rooms) == []
+
+
+@pytest.mark.parametrize("size", [HELD_LIMIT // 40, INLINE_LIMIT, LARGE, 3 * LARGE])
+def test_many_bodies_that_come_in_at_once_hold_little_together(rooms: Rooms, size: int) -> None:
+    octets = os.urandom(size)
+
+    async def take() -> list[Content]:
+        spools = [rooms.blobs.spool() for _ in range(60)]
+        most = 0
+        for start in range(0, size, 50_000):
+            for spool in spools:
+                spool.write(memoryview(octets)[start : start + 50_000])
+                most = max(most, rooms.blobs.held)
+                assert rooms.blobs.held == sum(len(each._octets) for each in spools)
+        assert most <= HELD_LIMIT + 2 * SPOOL_PIECE
+        spools.pop().discard()
+        return [await spool.finish() for spool in spools]
+
+    for content in rooms.run(take()):
+        with content.open() as inside:
+            assert inside[:] == octets
+        assert (content.octets is None) == (size > INLINE_LIMIT)
+    # What had to wait in a file and became a row has left no file behind.
+    assert len(files(rooms)) == (59 if size > INLINE_LIMIT else 0)
+    assert rooms.blobs.held == 0
+
+
+def test_a_body_that_waits_in_a_file_is_a_fault_where_it_cannot_be_read_back(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("posthouse.store.blobs.HELD_LIMIT", -1)
+
+    async def take(pread: Callable[[int, int, int], bytes]) -> None:
+        spool = rooms.blobs.spool()
+        spool.write(bytes(INLINE_LIMIT))
+        monkeypatch.setattr(os, "pread", pread)
+        with pytest.raises(StoreFault):
+            await spool.finish()
+        spool.discard()
+
+    def broken(descriptor: int, size: int, at: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    rooms.run(take(broken))
+    rooms.run(take(lambda descriptor, size, at: bytes(size - 1)))
     assert files(rooms) == []
 
 

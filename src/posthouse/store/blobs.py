@@ -36,6 +36,8 @@ PIECE = 256 * 1024
 """Octets read from a file at once."""
 SPOOL_PIECE = 64 * 1024
 """Octets of a body gathered before they are written to its file: what many large bodies hold in memory together."""
+HELD_LIMIT = 8 * 1024 * 1024
+"""When the bodies that come in hold more octets in memory than this, small ones wait for their end in files, too."""
 GRACE = HOUR
 """How long nothing is swept that might still be on its way into a transaction."""
 SWEEP_LIMIT = 500
@@ -123,7 +125,7 @@ class Content:
 class Spool:
     """A body on its way in. Either `finish` or `discard` it."""
 
-    __slots__ = ("_blobs", "_completing", "_descriptor", "_digest", "_octets", "_path", "size")
+    __slots__ = ("_blobs", "_completing", "_descriptor", "_digest", "_held", "_octets", "_path", "size")
 
     def __init__(self, blobs: "Blobs") -> None:
         self._blobs = blobs
@@ -132,24 +134,30 @@ class Spool:
         self._descriptor: int | None = None
         self._path: Path | None = None
         self._completing = False
+        self._held = 0
         self.size = 0
         """Octets written so far."""
 
     def write(self, octets: bytes | bytearray | memoryview) -> None:
         """Takes the next octets. Raises `StoreFault` when there is no room on the disk; discard it then."""
         self._digest.update(octets)
-        self._octets += octets
         self.size += len(octets)
-        # Beyond what stays in memory, pieces of one size go to the file.
-        if self.size > INLINE_LIMIT and len(self._octets) >= SPOOL_PIECE:
-            self._flush()
+        if self._descriptor is not None and len(octets) >= SPOOL_PIECE:
+            self._flush(octets)
+        else:
+            self._octets += octets
+            # Beyond what stays in memory, pieces of one size go to the file.
+            if len(self._octets) >= SPOOL_PIECE and (self.size > INLINE_LIMIT or self._blobs.held > HELD_LIMIT):
+                self._flush()
+        self._hold(len(self._octets))
 
     async def finish(self) -> Content:
         """The complete body; a file is durable under its final name when this returns. `StoreFault` where not."""
         blobs = self._blobs
         blob_id = blobs.ids.next(blobs.clock())
         digest = self._digest.digest()
-        if self.size <= INLINE_LIMIT:
+        self._hold(0)
+        if self._descriptor is None and self.size <= INLINE_LIMIT:
             octets = bytes(self._octets)
             self._octets = bytearray()
             return Content(blob_id, digest, self.size, octets, None)
@@ -158,6 +166,9 @@ class Spool:
             raise blobs.stopped.again()
         self._completing = True
         try:
+            if self.size <= INLINE_LIMIT:
+                octets = await asyncio.to_thread(self._take_back)
+                return Content(blob_id, digest, self.size, octets, None)
             await asyncio.to_thread(self._complete, path)
         except StoreFault as fault:
             self._completing = False
@@ -173,6 +184,7 @@ class Spool:
             # Whoever waited for `finish` was cancelled; its thread still works with the file, which must not be closed
             # under it. What it leaves is swept.
             return
+        self._hold(0)
         self._octets = bytearray()
         if self._descriptor is not None:
             os.close(self._descriptor)
@@ -181,23 +193,42 @@ class Spool:
             self._path.unlink(missing_ok=True)
             self._path = None
 
-    def _flush(self) -> None:
+    def _hold(self, octets: int) -> None:
+        """So many are in memory now."""
+        self._blobs.held += octets - self._held
+        self._held = octets
+
+    def _flush(self, more: bytes | bytearray | memoryview = b"") -> None:
+        """To the file with what is gathered, and with what has come without being gathered first."""
         try:
             if self._descriptor is None:
                 self._path = self._blobs.temporary()
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
                 self._descriptor = os.open(self._path, flags, 0o600)
             disk = os.fstatvfs(self._descriptor)
-            if disk.f_bavail * disk.f_frsize - len(self._octets) < kept_free(disk):
+            if disk.f_bavail * disk.f_frsize - len(self._octets) - len(more) < kept_free(disk):
                 raise StoreFault(Fault.FULL, "the disk has hardly any room left for a body")
-            view = memoryview(self._octets)
-            written = 0
-            while written < len(view):
-                written += os.write(self._descriptor, view[written:])
-            view.release()
+            _write_all(self._descriptor, self._octets)
             self._octets.clear()
+            _write_all(self._descriptor, more)
         except OSError as error:
             raise _unwritable(error) from error
+
+    def _take_back(self) -> bytes:
+        """In a thread: the whole of a body that has gone to a file and is small enough for a row after all."""
+        if self._descriptor is None or self._path is None:
+            raise StoreFault(Fault.BUSY, "the body was discarded")
+        try:
+            octets = os.pread(self._descriptor, self.size, 0) + self._octets
+            if len(octets) < self.size:
+                raise StoreFault(Fault.BROKEN, f"{self._path} ends early")
+            os.close(self._descriptor)
+            self._descriptor = None
+            self._path.unlink()
+            self._path = None
+        except OSError as error:
+            raise _unwritable(error) from error
+        return octets
 
     def _complete(self, path: Path) -> None:
         """In a thread: THREATS, facts: file, rename and folder are all synced, else a power cut loses it."""
@@ -231,6 +262,8 @@ class Blobs:
         self._turn = 0
         self._suspects: dict[Path, float] = {}
         self._verified: set[int] = set()
+        self.held = 0
+        """Octets that unfinished bodies have in memory."""
         self.stopped: StoreFault | None = None
         """Set for good once a file could not be synced: no more files are taken."""
         try:
@@ -432,6 +465,13 @@ def _read_range(path: Path, start: int, end: int) -> bytes:
     if len(part) < end - start:
         raise StoreFault(Fault.BROKEN, f"{path} ends early")
     return part
+
+
+def _write_all(descriptor: int, octets: bytes | bytearray | memoryview) -> None:
+    with memoryview(octets) as view:
+        written = 0
+        while written < len(view):
+            written += os.write(descriptor, view[written:])
 
 
 def _sync_folder(folder: Path) -> None:
