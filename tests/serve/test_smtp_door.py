@@ -234,6 +234,30 @@ def test_who_speaks_before_the_greeting_is_refused(leaving: bool, loop: str, tmp
 
 
 @on_both_loops
+def test_a_body_goes_to_the_spool_before_any_task_has_its_turn(loop: str, tmp_path: Path) -> None:
+    """Else what a loop reads from many connections at one go is all in memory together."""
+    line = b"x" * 998 + b"\r\n"
+
+    async def play(house: House) -> None:
+        client = await house.connect()
+        client.writer.write(HELLO + MAIL + RCPT + b"DATA\r\n")
+        assert await client.codes(5) == [220, 250, 250, 250, 354]
+        (visit,) = house.listener._present
+        session = cast(smtp.Session, visit.conversation)
+        assert session._intake._spool is not None
+        for count in range(1, 400):
+            session.data_received(line)
+            # The last CRLF may belong to the end.
+            assert session._intake._spool.size == 1000 * count - 2
+            assert session._smtp.unread == 0
+        assert (await client.say(b".\r\n")).startswith("250 ")
+        assert house.desk.taken[0].octets == line * 399
+        assert (await client.say(b"NOOP\r\n")).startswith("250 ")
+
+    scene(loop, tmp_path, play)
+
+
+@on_both_loops
 def test_a_piece_of_a_body_is_not_kept_while_the_next_is_waited_for(
     loop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,10 +32,14 @@ def willing(event: ServerEvent) -> Reply:
 
 @dataclass
 class Dialogue:
-    """What came of it. `taken` are the messages that were accepted; `events` has no chunks."""
+    """What came of it. `taken` are the messages that were accepted; `events` has no chunks.
+
+    `at_once`: bodies are taken before anything else is asked for, as a door does whose task has not had its turn yet.
+    """
 
     engine: ServerEngine
     policy: Callable[[ServerEvent], Reply] = willing
+    at_once: bool = False
     out: bytes = b""
     events: list[ServerEvent] = field(default_factory=list)
     taken: list[tuple[Envelope, bytes]] = field(default_factory=list)
@@ -44,6 +48,8 @@ class Dialogue:
     def say(self, octets: bytes) -> bytes:
         """Feed one segment; what the engine says to it."""
         self.engine.feed(octets)
+        while self.at_once and (chunk := self.engine.next_chunk()):
+            self._take(BodyChunk(chunk))
         said = b""
         while True:
             while (event := self.engine.next_event()) is not None:
@@ -101,9 +107,12 @@ def talk(
     cuts: Iterable[int] = (),
     settings: Settings = SETTINGS,
     policy: Callable[[ServerEvent], Reply] = willing,
+    *,
+    at_once: bool = False,
 ) -> Dialogue:
     """A whole conversation sent at once, cut at the given offsets."""
     dialogue = start(settings, policy)
+    dialogue.at_once = at_once
     for segment in segments(flight, cuts):
         dialogue.say(segment)
     return dialogue

@@ -27,7 +27,7 @@ from posthouse.wire.smtp.extensions import EXTENSIONS, MAIL_PARAMETERS, RCPT_PAR
 from posthouse.wire.smtp.server import ServerEngine, Settings
 from posthouse.wire.smtp.session import Session
 from posthouse.wire.smtp.table import VERBS
-from wire.dialogue import SETTINGS, Dialogue, every_octet, start, talk
+from wire.dialogue import SETTINGS, Dialogue, every_octet, start, talk, willing
 
 HELLO = b"EHLO client.test\r\n"
 MAIL = b"MAIL FROM:<a@client.test>\r\n"
@@ -67,7 +67,8 @@ SMALL = Settings("mx.posthouse.test", starttls=True, max_size=40, line_limit=60,
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join), st.lists(st.integers(0, 700), max_size=10))
 def test_the_events_are_the_same_however_the_octets_are_cut(flight: bytes, cuts: list[int]) -> None:
     whole = talk(flight, [], SMALL)
-    for other in (talk(flight, cuts, SMALL), talk(flight, every_octet(flight), SMALL)):
+    eager = talk(flight, cuts, SMALL, at_once=True)
+    for other in (talk(flight, cuts, SMALL), talk(flight, every_octet(flight), SMALL), eager):
         assert other.events == whole.events
         assert other.out == whole.out
         assert other.taken == whole.taken
@@ -423,9 +424,31 @@ def test_chunks_make_one_message(sizes: tuple[int, ...]) -> None:
         flight += b"BDAT %d%b\r\n%b" % (size, last, content[at : at + size])
         at += size
     for cuts in ((), every_octet(flight)):
-        dialogue = talk(flight, cuts)
-        assert dialogue.taken[0][1] == content
-        assert dialogue.codes == [250] * (3 + len(sizes))
+        for at_once in (False, True):
+            dialogue = talk(flight, cuts, at_once=at_once)
+            assert dialogue.taken[0][1] == content
+            assert dialogue.codes == [250] * (3 + len(sizes))
+
+
+@pytest.mark.parametrize("command", [b"DATA\r\n", b"BDAT 9\r\n"])
+def test_a_body_can_be_taken_without_an_event_and_nothing_else_can(command: bytes) -> None:
+    dialogue = start()
+    engine = dialogue.engine
+    assert engine.next_chunk() is None
+    engine.feed(HELLO + MAIL + RCPT + command + b"abc")
+    for _ in range(4):
+        assert engine.next_chunk() is None, "somebody has to be asked first"
+        event = engine.next_event()
+        assert event is not None
+        assert engine.next_chunk() is None
+        engine.answer(willing(event))
+    assert (engine.next_chunk(), engine.next_chunk()) == (b"abc", b"")
+    engine.feed(b"def\r\n.\r\nNOOP\r\n")
+    taken = b""
+    while chunk := engine.next_chunk():
+        taken += chunk
+    assert chunk is None, "what comes next is no body"
+    assert taken in (b"def\r\n", b"def\r\n.")
 
 
 def test_rset_between_chunks_throws_them_away() -> None:

@@ -74,6 +74,10 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
         """Whether nothing is under way that has to come to its end, though the house closes or the client is gone."""
         return True
 
+    def take_in(self) -> bool:
+        """Octets have come while `event` waits: take at once those that need no answer. Whether that was all."""
+        return False
+
     def overdue(self) -> bool:
         """Whether the client has stayed too long for what it does. Asked now and then while it is waited for."""
         return False
@@ -156,7 +160,7 @@ class Dialogue(asyncio.Protocol, Generic[EventT]):
         if not self._engine.unread:
             self._heard = self._loop.time()
         self._engine.feed(data)
-        if self._waiter is not None:
+        if self._waiter is not None and not self.take_in():
             self._wake()
         # uvloop may read many times before the task runs.
         if self._engine.unread > UNREAD and self._reading and self._transport is not None:

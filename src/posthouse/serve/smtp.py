@@ -244,11 +244,8 @@ class Session(Dialogue[ServerEvent]):
             while (event := await self.event()) is not None:
                 # In the order of how often they come.
                 if isinstance(event, BodyChunk):
-                    intake.write(event.octets)
+                    self._write(event.octets)
                     event = None  # its octets are not kept while the next ones are waited for
-                    if intake.is_slow(self._loop.time()):
-                        post.log.info("body too slow", service=post.service, ip=self.visit.ip)
-                        smtp.hang_up(_TOO_SLOW)
                 elif isinstance(event, Mail):
                     self._refused.clear()
                     smtp.answer(await self._decided(post.desk.mail(self._caller.peer, event.envelope)))
@@ -330,6 +327,20 @@ class Session(Dialogue[ServerEvent]):
         raise ConnectionAbortedError("the client left in the middle of a login")
 
     # --- a message -------------------------------------------------------------------------------------
+
+    def take_in(self) -> bool:
+        # When many send at once, the loop reads them all before any task has its turn: their bodies would pile up.
+        while chunk := self._smtp.next_chunk():
+            self._write(chunk)
+        return chunk is not None
+
+    def _write(self, octets: bytes) -> None:
+        """Octets of the body that comes in."""
+        intake, post = self._intake, self._post
+        intake.write(octets)
+        if intake.is_slow(self._loop.time()):
+            post.log.info("body too slow", service=post.service, ip=self.visit.ip)
+            self._smtp.hang_up(_TOO_SLOW)
 
     async def _rcpt(self, event: Rcpt) -> None:
         smtp, post = self._smtp, self._post

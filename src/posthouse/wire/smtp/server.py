@@ -130,7 +130,7 @@ class ServerEngine:
             elif reading == Reading.HANDSHAKE:
                 return None
             else:
-                chunk = _read_data(session) if reading == Reading.DATA else _read_chunk(session)
+                chunk = _read_body(session)
                 if chunk is None:
                     return None
                 if chunk:
@@ -138,6 +138,20 @@ class ServerEngine:
                 continue
             if event is not None:
                 _wait(session, event)
+
+    def next_chunk(self) -> bytes | None:
+        """What `next_event` would give as a `BodyChunk`; b"" while more of the body has to come, None where it is not a
+        body that comes next."""
+        session = self._session
+        while not session.news and session.waiting is None and not session.closed:
+            if session.reading not in (Reading.DATA, Reading.CHUNK):
+                return None
+            chunk = _read_body(session)
+            if chunk is None:
+                return b""
+            if chunk:
+                return chunk
+        return None
 
     # --- the door's side ------------------------------------------------------------------------------
 
@@ -286,6 +300,10 @@ def _not_run(session: Session, line: bytes, *, known: bool) -> None:
         session.complain(_NOT_ASCII)
     else:
         session.complain(_CONTROL if known else _UNKNOWN)
+
+
+def _read_body(session: Session) -> bytes | None:
+    return _read_data(session) if session.reading == Reading.DATA else _read_chunk(session)
 
 
 def _read_data(session: Session) -> bytes | None:
