@@ -625,6 +625,41 @@ def test_an_spf_check_ends_in_time_however_slow_the_dns_is() -> None:
     asking(script, test)
 
 
+def test_what_will_be_asked_is_on_its_way_before_anybody_asks() -> None:
+    async def test(dns_port: Resolver, server: Server) -> None:
+        for _ in range(2):
+            dns_port.expect("TXT", "A.test.")
+            dns_port.expect("A", "a.test")
+            dns_port.expect("PTR", "192.0.2.1")
+        # A dozen of these would take as long as one.
+        await asyncio.sleep(0.1)
+        assert len(server.queries) == 3
+        assert (await dns_port.txt("a.test")).records == (b"hello",)
+        assert (await dns_port.within(0.0).a("a.test")).records == ("192.0.2.1",)
+        assert (await dns_port.ptr("192.0.2.1")).records == ("a.test",)
+        dns_port.expect("TXT", "a.test")
+        assert len(server.queries) == 3
+
+    records = ("a.test. 60 TXT hello", "a.test. 60 A 192.0.2.1", "1.2.0.192.in-addr.arpa. 60 PTR a.test.")
+    asking(zone(*records), test)
+
+
+def test_what_is_expected_and_fails_is_nobodys_trouble_until_he_asks() -> None:
+    async def test(dns_port: Resolver, server: Server) -> None:
+        dns_port.expect("TXT", "a.test")
+        dns_port.expect("TXT", "no name at all..")
+        await asyncio.sleep(0.1)
+        asked = len(server.queries)
+        # What failed a moment ago is not asked for again ahead of time.
+        dns_port.expect("TXT", "a.test")
+        await asyncio.sleep(0.05)
+        assert len(server.queries) == asked
+        with pytest.raises(DnsFault):
+            await dns_port.within(5.0).txt("a.test")
+
+    asking(lambda query, datagram: [reply(query, rcode=dns.rcode.SERVFAIL).to_wire()], test)
+
+
 def test_closing_ends_the_questions_under_way() -> None:
     async def test(dns_port: Resolver, server: Server) -> None:
         waiting = asyncio.ensure_future(dns_port.a("a.test"))

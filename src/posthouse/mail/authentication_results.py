@@ -124,13 +124,19 @@ def format_payload(authserv_id: str, results: Iterable[Result], *, smtputf8: boo
     """As `format_results`, without name and final CRLF: what ARC-Authentication-Results takes behind its `i=`."""
     if not authserv_id or _has_controls(authserv_id) or not (smtputf8 or authserv_id.isascii()):
         raise AuthenticationResultsError("The authserv-id cannot be written")
-    lines = [[_value(authserv_id)]]
-    lines.extend(_words(result, smtputf8) for result in results)
-    if len(lines) == 1:
-        lines.append(["none"])
-    for words in lines[:-1]:
-        words[-1] += ";"
-    return "\r\n ".join(_fold(words) for words in lines).encode()
+    every = list(results)
+    lines = [f"{_value(authserv_id)};", *(_line(result, smtputf8, ";") for result in every[:-1])]
+    lines.append(_line(every[-1], smtputf8, "") if every else "none")
+    return "\r\n ".join(lines).encode()
+
+
+# The same hosts bring mail of the same authors again and again.
+@lru_cache(maxsize=2048)
+def _line(result: Result, smtputf8: bool, end: str) -> str:
+    """A resinfo, folded, with what stands behind it."""
+    words = _words(result, smtputf8)
+    words[-1] += end
+    return _fold(words)
 
 
 def _words(result: Result, smtputf8: bool) -> list[str]:

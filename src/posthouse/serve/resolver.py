@@ -48,7 +48,7 @@ _A, _AAAA, _MX, _TXT, _PTR, _TLSA = (
     int(dns.rdatatype.from_text(kind)) for kind in ("A", "AAAA", "MX", "TXT", "PTR", "TLSA")
 )
 # What is asked ahead of time.
-_EXPECTED = {"A": _A, "TXT": _TXT}
+_EXPECTED = {"A": _A, "TXT": _TXT, "PTR": _PTR}
 
 
 class Cache:
@@ -143,7 +143,12 @@ class Resolver:
     def expect(self, kind: str, name: str) -> None:
         """Asks now what somebody will want to know in a moment: `kind` TXT or A of a name, PTR of an address. Never
         raises; ValueError only for PTR of what is no address."""
-        key = (_reverse(name), _PTR) if kind == "PTR" else (name.lower().rstrip("."), _EXPECTED[kind])
+        number = _EXPECTED[kind]
+        name = _reverse(name) if number == _PTR else name
+        # Mostly it is known, and written as the cache has it.
+        if self.warm(name, number) is not None:
+            return
+        key = (name.lower().rstrip("."), number)
         if self.warm(*key) is None and key not in self._asked and self._clock() >= self._faults.get(key, ("", 0.0))[1]:
             self._begin(key)
 
