@@ -41,7 +41,7 @@ def is_public(ip: str) -> bool:
 
 
 def _is_public_v4(address: IPv4Address) -> bool:
-    if address.is_multicast or address.is_reserved or not address.is_global:
+    if address.is_multicast or not address.is_global:
         return False
     return not any(address in network for network in _CLOSED)
 
