@@ -1,6 +1,7 @@
 """What other servers make of mail of ours: the keys of the office's domain, and a DNS in which they stand."""
 
 from functools import cache
+from ipaddress import ip_network
 
 from posthouse.checks import arc, dkim
 from posthouse.checks.arc import Arc
@@ -58,9 +59,12 @@ async def give_keys(office: Office, domain: str = OURS) -> tuple[SigningKey, ...
     return keys(domain)
 
 
-def examine(office: Office, dns: Names | None = None, policy: Policy | None = None) -> Reception:
+def examine(
+    office: Office, dns: Names | None = None, policy: Policy | None = None, trusted: tuple[str, ...] = ()
+) -> Reception:
     """Reception that asks who sent the message, in place of the office's own."""
-    checks = Authentication(dns or names(), CheckSettings("mx.posthouse.test", trusted_networks=()))
+    networks = tuple(ip_network(network) for network in trusted)
+    checks = Authentication(dns or names(), CheckSettings("mx.posthouse.test", networks))
     office.reception = Reception(office.acceptance, inspection=Inspection(checks, policy or Policy(Preset.CAUTIOUS)))
     return office.reception
 

@@ -362,6 +362,21 @@ def test_without_keys_or_checks_nothing_is_sealed_and_all_goes_on(
     in_office(tmp_path, work)
 
 
+def test_what_a_relay_of_ours_brings_is_not_sealed_since_nothing_was_found_out(tmp_path: Path) -> None:
+    async def work(office: Office) -> None:
+        await give_keys(office)
+        examine(office, trusted=("192.0.2.0/24",))
+        await office.alias(INFO, DAVE)
+        await office.receive(CAROL, [INFO], SIGNED)
+        assert b"ARC-Seal" not in await octets_of(office, await queued(office))
+        # Nor does it have to prove anything.
+        message = await queued(office)
+        await office.db.write(lambda tx: queue.drop(tx, message.journey_id))
+        assert codes(await office.receive(ALICE, [INFO], SPOOF))[-1] == (250, "2.0.0")
+
+    in_office(tmp_path, work)
+
+
 # --- what does not go on --------------------------------------------------------------------------------
 
 

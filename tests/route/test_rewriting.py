@@ -74,7 +74,7 @@ def test_a_signed_letter_goes_on_unchanged(tmp_path: Path) -> None:
         await team(office)
         signed = dkim_signing.sign(LETTER, keys(FAR)[:1], BEGIN) + LETTER
         await office.receive(CAROL, [TEAM], signed)
-        assert (await sent(office)).endswith(signed)
+        assert (await sent(office)).endswith(b"\r\n" + signed)
 
     in_office(tmp_path, work)
 
@@ -85,7 +85,7 @@ def test_a_forward_for_one_person_goes_on_unchanged(tmp_path: Path) -> None:
         examine(office)
         await office.alias(INFO, DAVE)
         await office.receive(CAROL, [INFO])
-        assert (await sent(office)).endswith(LETTER)
+        assert (await sent(office)).endswith(b"\r\n" + LETTER)
 
     in_office(tmp_path, work)
 
@@ -97,7 +97,22 @@ def test_where_nothing_is_asked_for_nothing_is_changed(tmp_path: Path, policy: s
         examine(office, names({"_dmarc.far.test": {"TXT": policy}}))
         await office.alias(TEAM, ALICE, DAVE)
         await office.receive(CAROL, [TEAM])
-        assert (await sent(office)).endswith(LETTER)
+        assert (await sent(office)).endswith(b"\r\n" + LETTER)
+
+    in_office(tmp_path, work)
+
+
+def test_where_our_own_hosts_prove_the_author_nothing_is_changed(tmp_path: Path) -> None:
+    async def work(office: Office) -> None:
+        ours = {
+            "posthouse.test": {"TXT": "v=spf1 ip4:192.0.2.7 -all"},
+            "_dmarc.posthouse.test": {"TXT": "v=DMARC1; p=reject"},
+        }
+        examine(office, names(ours))  # type: ignore[arg-type]
+        await office.alias(TEAM, ALICE, DAVE)
+        letter = LETTER.replace(b"carol@far.test", b"alice@posthouse.test")
+        await office.receive(ALICE, [TEAM], letter)
+        assert (await sent(office)).endswith(b"\r\n" + letter)
 
     in_office(tmp_path, work)
 

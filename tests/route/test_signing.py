@@ -12,9 +12,13 @@ from posthouse.mail.address import Address
 from posthouse.mail.envelope import Envelope, Notify, RcptTo
 from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.message import Message
+from posthouse.mail.reply import Reply
 from posthouse.route.acceptance import Acceptance
+from posthouse.route.bounce import Action, Notice, Original
+from posthouse.route.letter import Ready
 from posthouse.route.signing import SIGNERS
 from posthouse.store import signing as keyring
+from posthouse.store.database import Transaction
 from posthouse.store.signing import KeyState
 from route.believers import OURS, chain, give_keys, keys, signatures
 from route.office import BEGIN, Office, in_office, steps
@@ -233,6 +237,31 @@ def test_a_notification_goes_without_a_signature_where_there_are_no_keys(tmp_pat
         octets = await notified(office, rcpt, "dave@elsewhere.test")
         assert b"DKIM-Signature" not in octets
         assert b"Action: delivered" in octets
+
+    in_office(tmp_path, work)
+
+
+def test_a_notification_that_turns_out_otherwise_goes_without_a_signature(tmp_path: Path) -> None:
+    """Somebody else's result came in between: what was signed is about too many, and the truth goes before."""
+
+    async def work(office: Office) -> None:
+        await give_keys(office)
+        rcpts = [RcptTo(Address("one", "far.test")), RcptTo(Address("two", "far.test"))]
+        notices = [Notice(rcpt, Action.FAILED, Reply(550, "5.1.1", "No such user"), BEGIN) for rcpt in rcpts]
+        envelope = Envelope(Address.parse(CAROL), tuple(rcpts))
+        original = Original(envelope, "queue-id", "lunch@posthouse.test", "Lunch", BEGIN, LETTER, len(LETTER))
+        runs: list[Ready] = []
+
+        def unit(tx: Transaction, *, ready: Ready) -> None:
+            runs.append(ready)
+            office.acceptance.report(tx, original, notices if len(runs) == 1 else notices[:1], BEGIN, ready)
+
+        await office.acceptance.write(unit)
+        octets = await queued_octets(office)
+        assert len(runs) == 2
+        assert b"one@far.test" in octets
+        assert b"two@far.test" not in octets
+        assert b"DKIM-Signature" not in octets
 
     in_office(tmp_path, work)
 

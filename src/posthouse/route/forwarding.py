@@ -14,7 +14,7 @@ server, if we sent it on: it has to prove first that it is (`poses_as_us`). Nor 
 Junk here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -91,8 +91,9 @@ def send_on(
     if letter.relays or alias is None:
         return Onward(mail_from, letter.trace)
     path = return_path(tx, mail_from, alias, letter.journey_id, letter.now)
+    # RFC 7208 §2.4: for the null reverse-path it is the name given in EHLO.
     identity = workshop.hostname if path is None else path.domain
-    _must_be_fit(letter, alias, (workshop.hostname, identity))
+    _must_be_fit(letter, alias, identity)
     stamps: tuple[Stamp, ...] = ()
     if path != mail_from:
         stamps = (Stamp(letter.now, Step.REWRITTEN, {"mail_from": str(path), "original": str(mail_from)}),)
@@ -115,14 +116,14 @@ def send_on(
     return Onward(path, seal.fields + signed + trace, content, stamps + seal.stamps)
 
 
-def _must_be_fit(letter: Letter, alias: Address, identities: Iterable[str]) -> None:
-    """Raises `Unplaceable` for what may not be sent on; `identities` are the domains for which SPF will pass."""
+def _must_be_fit(letter: Letter, alias: Address, identity: str) -> None:
+    """Raises `Unplaceable` for what may not be sent on; `identity` is the domain for which SPF will pass."""
     if letter.quarantine:
         raise Unplaceable(Reply(550, "5.7.1", f"<{alias}> leads elsewhere, and suspect mail is not sent on"))
     known = letter.provenance
     # A domain that asks for nothing is no worse off: who spoofs it needs no help of ours.
     doubtful = known is None or known.dmarc not in ("pass", "none")
-    if doubtful and poses_as_us(letter.reading.header_from, identities):
+    if doubtful and poses_as_us(letter.reading.header_from, identity):
         words = f"<{alias}> leads elsewhere, and mail in our own name is only sent on if DMARC passes"
         raise Unplaceable(Reply(550, "5.7.1", words))
 
@@ -132,7 +133,7 @@ def _would_fail(letter: Letter, group: Address, identity: str) -> bool:
     known, author = letter.provenance, letter.reading.header_from
     if known is None or author is None or known.dmarc != "pass" or known.survives:
         return False
-    if known.requested == "none" or poses_as_us(author, (identity,)):
+    if known.requested == "none" or poses_as_us(author, identity):
         return False
     # What cannot be written without SMTPUTF8 would fail at other servers for that.
     return author.is_ascii and group.is_ascii
@@ -158,16 +159,15 @@ def home(tx: Transaction, mail_from: Address, now: Instant) -> Address:
     return mail_from
 
 
-def poses_as_us(author: Address | None, identities: Iterable[str]) -> bool:
-    """Whether From would be aligned with one of the domains that SPF passes for when we send it.
+def poses_as_us(author: Address | None, identity: str) -> bool:
+    """Whether From would be aligned with the domain for which SPF passes when we send it.
 
     By the list of public suffixes, so without a question: a domain whose own DMARC record says otherwise is taken for
     ours once too often.
     """
     if author is None:
         return False
-    theirs = registrable(author.domain) or author.domain
-    return any(theirs == (registrable(domain) or domain) for domain in identities)
+    return (registrable(author.domain) or author.domain) == (registrable(identity) or identity)
 
 
 async def _seal(
