@@ -14,7 +14,10 @@ T :=
 # Further arguments for pytest: make test T=tests/wire PYTEST="-x -n 0"
 PYTEST := -n auto --dist worksteal
 
-.PHONY: help install run test lint interop lock clean
+# Further arguments for the fuzzer: make fuzz FUZZ="--seconds 600 --only imap"
+FUZZ :=
+
+.PHONY: help install run test lint interop fuzz lock clean
 
 help:
 	@echo "make run      start a whole mail system on loopback"
@@ -24,6 +27,7 @@ help:
 ifneq ($(wildcard bench/__main__.py),)
 	@echo "make bench    side by side with Postfix and Dovecot      (BENCH=--quick for a glance)"
 endif
+	@echo "make fuzz     random octets against every parser, a minute (FUZZ=\"--seconds 600 --only imap\")"
 	@echo "make lock     pin the newest versions that pyproject.toml admits"
 	@echo "make clean    remove what was built"
 
@@ -78,6 +82,9 @@ lint: $(VENV)/.developed
 
 interop: $(VENV)/.developed
 	$(PY) -m pytest $(if $(T),$(T),tests/interop)
+
+fuzz: $(VENV)/.developed
+	$(PY) -m fuzz $(FUZZ)
 
 ifneq ($(wildcard bench/__main__.py),)
 .PHONY: bench
