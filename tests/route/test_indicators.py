@@ -335,6 +335,9 @@ def test_logos_are_forgotten_when_they_are_old_or_too_many(tmp_path: Path, monke
         await gallery.office.db.write(lambda tx: bimi.sweep(tx, NOW))
         left = await gallery.office.db.read(lambda tx: tx.all("SELECT domain FROM bimi_marks ORDER BY domain"))
         assert left == [("2.example",), ("3.example",), ("4.example",)]
+        await gallery.office.db.write(lambda tx: bimi.sweep(tx, NOW + bimi.KEPT + 3))
+        left = await gallery.office.db.read(lambda tx: tx.all("SELECT domain FROM bimi_marks"))
+        assert left == [("4.example",)]
 
     in_gallery(tmp_path, work)
 

@@ -19,7 +19,7 @@ from posthouse.store.database import Fault, StoreFault
 from posthouse.store.junk import Kind
 from posthouse.store.mailboxes import SpecialUse
 from route.asked import ZoneResolver, case
-from route.office import Office, in_office
+from route.office import STRANGER, Office, in_office
 from route.watching import ALICE, BOB, CAROL, GOOD_BODY, JUNK_BODY, PLAIN, RECORDS, Watch, teach, watched
 
 
@@ -107,6 +107,16 @@ def test_money_in_a_hurry_and_an_answer_elsewhere_add_up_to_a_warning_and_nothin
         (filed,) = await watch.office.mailbox(ALICE)
         assert b"\r\nPosthouse-Warning: This message " in b"\r\n" + filed.prefix
         assert (await watch.verdicts(reply))["impostor"][0] == "softfail"
+
+    watched(tmp_path, work)
+
+
+def test_what_is_a_mere_curiosity_is_told_on_the_journey_alone(tmp_path: Path) -> None:
+    async def work(watch: Watch) -> None:
+        reply = await watch.receive(fields="Reply-To: desk@helpers.test\r\n")
+        result, reason = (await watch.verdicts(reply))["impostor"]
+        assert (result, "helpers.test" in reason) == ("neutral", True)
+        assert await watch.warning(reply) == ""
 
     watched(tmp_path, work)
 
@@ -208,9 +218,14 @@ def test_a_sender_whose_mail_was_junk_each_time_is_junk(tmp_path: Path) -> None:
         reply = await watch.receive("offers@shop.test", subject="Once more")
         assert (await watch.verdicts(reply))["reputation"][0] == "fail"
         assert "Once more" in await watch.subjects(ALICE, SpecialUse.JUNK)
-        # A stranger who only calls himself so is not he, and does not spoil his name either.
         reply = await watch.receive("news@far.test", subject="Lunch")
         assert "reputation" not in await watch.verdicts(reply)
+        # Who only calls himself so is not he: the policy is for him.
+        office = watch.office
+        octets = b"From: news@shop.test\r\nDate: Sun, 15 Jun 2025 15:06:40 +0000\r\nMessage-ID: <x@x>\r\n\r\nx\r\n"
+        spoofer = replace(STRANGER, ip="198.51.100.9")
+        spoof = (await office.hand_in(office.reception, spoofer, "x@evil.test", [ALICE], octets))[-1]
+        assert "reputation" not in await watch.verdicts(spoof)
 
     watched(tmp_path, work)
 

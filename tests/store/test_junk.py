@@ -237,6 +237,16 @@ def test_what_was_read_is_looked_for_in_the_archive_after_the_inbox(school: Scho
     assert chosen == {school.key("INBOX", 1), school.key("Archive", 2)}
 
 
+def test_what_the_account_has_called_anything_is_not_called_good_for_having_been_read(school: School) -> None:
+    keys = [school.key("INBOX", school.deliver("INBOX", int(Flag.SEEN))) for _ in range(2)]
+    for key, kind in zip(keys, (Kind.JUNK, Kind.GOOD), strict=True):
+        school.say(key, kind)
+        school.learn(key, ["offer"])
+    school.rooms.do(lambda tx: learners.change(tx, school.account_id, junk=5))
+    assert school.rooms.do(lambda tx: junk.say_kept(tx, school.account_id)) == 0
+    assert school.waiting() == []
+
+
 def test_rare_and_old_tokens_are_forgotten_first(school: School, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(junk, "VOCABULARY", 5)
     monkeypatch.setattr(junk, "_FORGOTTEN", 3)

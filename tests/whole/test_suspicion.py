@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from cli.program import Outcome, call
+from posthouse.lab.zone import Fault
 from posthouse.mail.journey import Step
 from posthouse.mail.message import Message
 from posthouse.store import bimi, junk
@@ -131,8 +132,11 @@ def test_what_was_junk_by_mistake_is_unlearnt_and_keywords_teach_as_well(tmp_pat
         account_id = gate.accounts[ALICE]
         assert await gate.house.database.read(lambda tx: junk.corpus(tx, account_id)) == (1, 2)
         # Taking a keyword away says nothing, and both together contradict themselves.
+        await mail_program(gate, ("STORE", "1", "+FLAGS", "($NotJunk)"))
+        await learnt(gate, 0, 3)
         await mail_program(gate, ("STORE", "1", "-FLAGS", "($Junk)"), ("STORE", "2", "+FLAGS", "($Junk $NotJunk)"))
         assert await gate.house.database.read(lambda tx: junk.lessons(tx, account_id)) == 0
+        assert await gate.house.database.read(lambda tx: junk.corpus(tx, account_id)) == (0, 3)
 
     play(tmp_path, scene)
 
@@ -141,6 +145,8 @@ def test_a_lookalike_of_whom_an_account_writes_to_brings_a_warning(tmp_path: Pat
     async def scene(gate: Border) -> None:
         await bring(gate, "dave@examp1es.org", "Offer", "Please see.", ip=SPAM)
         assert "lookalike" not in await gate.verdicts()
+        # It waits in the queue: no notice about it comes between.
+        gate.names.fault("examples.org", Fault.SERVFAIL)
         octets = b"From: alice@posthouse.test\r\nTo: dave@examples.org\r\n\r\nHi\r\n"
         code, _ = await gate.submit(ALICE, ["dave@examples.org"], octets)
         assert code == 250
