@@ -14,7 +14,8 @@ CLASS_METHODS = 15
 # Who may be larger, how large, and why. Keys: "mail/headers.py", "mail/headers.py::Header", "….py::Header.get".
 EXCEPTIONS: dict[str, tuple[int, str]] = {
     "serve/resolver.py::Resolver": (17, "six are the questions of the Dns port"),
-    "serve/dialogue.py::Dialogue": (21, "asyncio and the listener call seven by name, five are a door's to override"),
+    "serve/dialogue.py::Dialogue": (22, "asyncio and the listener call seven by name, six are a door's to override"),
+    "serve/smtp.py::Session": (16, "six are what a dialogue asks of its door"),
 }
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "posthouse"

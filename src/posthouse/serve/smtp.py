@@ -244,7 +244,7 @@ class Session(Dialogue[ServerEvent]):
             while (event := await self.event()) is not None:
                 # In the order of how often they come.
                 if isinstance(event, BodyChunk):
-                    self._write(event.octets)
+                    self.take_in(event.octets)
                     event = None  # its octets are not kept while the next ones are waited for
                 elif isinstance(event, Mail):
                     self._refused.clear()
@@ -328,19 +328,17 @@ class Session(Dialogue[ServerEvent]):
 
     # --- a message -------------------------------------------------------------------------------------
 
-    def take_in(self) -> bool:
+    def take_in(self, chunk: bytes | None = None) -> bool:
+        """Of a body: the chunk that is known already, and what else there is of it."""
         # When many send at once, the loop reads them all before any task has its turn: their bodies would pile up.
-        while chunk := self._smtp.next_chunk():
-            self._write(chunk)
+        smtp, intake, post = self._smtp, self._intake, self._post
+        while chunk or (chunk := smtp.next_chunk()):
+            intake.write(chunk)
+            chunk = None
+            if intake.is_slow(self._loop.time()):
+                post.log.info("body too slow", service=post.service, ip=self.visit.ip)
+                smtp.hang_up(_TOO_SLOW)
         return chunk is not None
-
-    def _write(self, octets: bytes) -> None:
-        """Octets of the body that comes in."""
-        intake, post = self._intake, self._post
-        intake.write(octets)
-        if intake.is_slow(self._loop.time()):
-            post.log.info("body too slow", service=post.service, ip=self.visit.ip)
-            self._smtp.hang_up(_TOO_SLOW)
 
     async def _rcpt(self, event: Rcpt) -> None:
         smtp, post = self._smtp, self._post
