@@ -18,6 +18,7 @@ from bench.table import Result, Spread
 MB = 1024 * 1024
 LARGE = 25_000_000
 ACCOUNTS = 10
+EARLY = 100
 LETTERS = 20
 
 
@@ -75,21 +76,24 @@ def _idle_cost(server: Server, names: list[str], connections: int) -> Spread:
     for name in names:
         source(server.smtp, name, messages=LETTERS, sessions=1, size=4096, kept=True)
     settle(server)
-    # What the first connections bring with them (imported modules, caches, processes) is not theirs alone.
-    asyncio.run(_crowd_memory(server, names, ACCOUNTS))
-    before, during = asyncio.run(_crowd_memory(server, names, connections))
-    return Spread.of([(during - before) / 1024 / connections])
+    return Spread.of([asyncio.run(_crowd_memory(server, names, connections)) / 1024 / connections])
 
 
-async def _crowd_memory(server: Server, names: list[str], connections: int) -> tuple[int, int]:
-    """The server's memory before the crowd came, and while it idles."""
-    before = proportional(server.roots())
-    crowd = IdleCrowd(server.imaps, names, PASSWORD, connections)
+async def _crowd_memory(server: Server, names: list[str], connections: int) -> int:
+    """What a crowd that idles adds to the memory of a server that has some idle clients already.
+
+    What the first bring with them, in each process of the server (modules, caches, processes), is not theirs alone.
+    """
+    early, crowd = (IdleCrowd(server.imaps, names, PASSWORD, count) for count in (EARLY, connections))
     try:
+        await early.gather()
+        await asyncio.sleep(2)
+        before = proportional(server.roots())
         await crowd.gather()
         await asyncio.sleep(2)
-        return before, proportional(server.roots())
+        return proportional(server.roots()) - before
     finally:
+        await early.leave()
         await crowd.leave()
 
 

@@ -47,23 +47,14 @@ def _rollup(pid: int, field: str) -> int:
 
 
 def proportional(roots: list[int]) -> int:
-    """Octets of memory in use, a page that several processes share counted once (PSS)."""
+    """Octets of resident memory, a page that several processes share counted once (PSS)."""
     return sum(_rollup(pid, "Pss:") for pid in set().union(*map(tree, roots)))
-
-
-def resident(roots: list[int]) -> int:
-    """Octets resident (RSS), added up over the processes."""
-    pages = 0
-    for pid in set().union(*map(tree, roots)):
-        with suppress(OSError, IndexError):
-            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 class PeakResident(AbstractContextManager["PeakResident"]):
     """Watches the resident memory of some trees while it is entered; `peak` in octets."""
 
-    def __init__(self, roots: list[int], gap: float = 0.05) -> None:
+    def __init__(self, roots: list[int], gap: float = 0.1) -> None:
         self.peak = 0
         self._roots, self._gap = roots, gap
         self._stop = threading.Event()
@@ -79,6 +70,6 @@ class PeakResident(AbstractContextManager["PeakResident"]):
 
     def _watch(self) -> None:
         while True:
-            self.peak = max(self.peak, resident(self._roots))
+            self.peak = max(self.peak, proportional(self._roots))
             if self._stop.wait(self._gap):
                 return
