@@ -29,7 +29,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=0, metavar="N", help="runs of each workload (3)")
     parser.add_argument("--only", default=",".join(GROUPS), help=f"some of {','.join(GROUPS)}")
     parser.add_argument("--side", choices=("both", "ours", "theirs"), default="both", help="which servers to run")
-    parser.add_argument("--processes", type=int, default=1, help="processes of Posthouse (1 is its default)")
+    parser.add_argument("--processes", type=int, default=0, help="processes of Posthouse (its default)")
     parser.add_argument("--folder", type=Path, help="where the servers keep their data (a new one in /var/tmp)")
     parser.add_argument("--keep", action="store_true", help="leave that folder for a look afterwards")
     return parser.parse_args()

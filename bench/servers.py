@@ -193,7 +193,7 @@ class Posthouse:
     FORWARD = "away@perf.test"
 
     def __init__(
-        self, folder: Path, sink: int, processes: int = 1, host: str = LOCAL, settings: str = ""
+        self, folder: Path, sink: int, processes: int = 0, host: str = LOCAL, settings: str = ""
     ) -> None:
         """`settings` are sections added to the settings file."""
         self._folder, self._sink, self._processes = folder / "posthouse", sink, processes

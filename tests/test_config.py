@@ -185,9 +185,10 @@ def test_credentials_that_everybody_can_read_are_refused(tmp_path: Path) -> None
         read_credentials(file)
 
 
-def test_zero_processes_are_one_for_each_core_up_to_four(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_setting_there_is_a_process_for_each_core_up_to_four(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, expected in ((1, 1), (2, 2), (64, 4)):
         monkeypatch.setattr("os.sched_getaffinity", lambda pid, cores=cores: set(range(cores)))
-        assert Run(processes=0).process_count == expected
+        assert Run().process_count == expected
+    monkeypatch.delattr("os.sched_getaffinity")
     assert Run().process_count == 1
     assert Run(processes=7).process_count == 7

@@ -244,7 +244,7 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     group: Annotated[str, Meta(description="its group; empty: the first group of user")] = ""
     processes: Annotated[
         int, Meta(ge=0, le=64, description="server processes that share the sockets; 0: one for each core, up to 4")
-    ] = 1
+    ] = 0
     loop: Annotated[Literal["uvloop", "asyncio"], Meta(description="event loop")] = "uvloop"
     grace: Annotated[Duration, Meta(description="longest time for work under way when stopping")] = Duration(
         30 * SECOND
@@ -253,7 +253,9 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def process_count(self) -> int:
         """How many processes serve. More than a few gain nothing by themselves: one at a time commits."""
-        return self.processes or min(len(os.sched_getaffinity(0)), 4)
+        if self.processes or not hasattr(os, "sched_getaffinity"):
+            return self.processes or 1  # beyond Linux there is one, unless more are asked for
+        return min(len(os.sched_getaffinity(0)), 4)
 
 
 class Journeys(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
