@@ -21,6 +21,7 @@ from posthouse.route.discernment import Discernment, DiscernmentSettings
 from posthouse.route.exchanges import RoutingSettings, SmarthostLogin, StaticRoute, TlsRule
 from posthouse.route.exemption import Exemptions
 from posthouse.route.greylisting import Greylisting
+from posthouse.route.outage import Outages
 from posthouse.route.policy import GREYLISTS, Policy, Preset
 from posthouse.route.reception import Inspection
 from posthouse.route.relay import RelaySettings
@@ -53,6 +54,7 @@ def inspection(
         Authentication(dns, CheckSettings(config.hostname, networks, lists), OurDomains(db)),
         policy(config),
         Greylisting(db) if greylists else None,
+        Outages(db),
         discernment.suspicion,
         counts=bureau.counts,
         arrival=bureau.arrival,

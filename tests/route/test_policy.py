@@ -11,7 +11,7 @@ from posthouse.mail.authentication_results import Property, Result, format_paylo
 from posthouse.mail.message import Message
 from posthouse.mail.verdict import Accept, Defer, Quarantine, Reject
 from posthouse.route.exemption import Exemptions
-from posthouse.route.policy import LIMITS, RULES, Action, Preset, Ruling
+from posthouse.route.policy import LIMITS, RULES, Action, Policy, Preset, Ruling
 from route.asked import Records, ZoneResolver, case, examine, judge
 from route.office import BEGIN
 
@@ -129,6 +129,21 @@ def test_where_the_answer_would_decide_the_sender_is_asked_to_come_again(
     if isinstance(ruling.decision, Defer):
         assert ruling.decision.rule == "dmarc-unknown"
         assert (ruling.decision.reply.code, ruling.decision.reply.enhanced) == (451, "4.7.5")
+
+
+@pytest.mark.parametrize(
+    ("preset", "kind", "points"), [(CAUTIOUS, Accept, 0), (BALANCED, Accept, 2), (STRICT, Defer, 0)]
+)
+def test_what_was_waited_for_long_enough_counts_and_defers_no_more(preset: Preset, kind: type, points: int) -> None:
+    records = {**SERVER, **SPF_NONE, "_dmarc.far.test": {"TXT": "SERVFAIL"}}
+    made = case(letter())
+    ruling = Policy(preset).judge(made, examine(made, records), late=True)
+    assert isinstance(ruling.decision, kind)
+    assert spoken(ruling)["dmarc-late"] == points
+    assert "dmarc-unknown" not in spoken(ruling)
+    # It means nothing where there was an answer.
+    answered = examine(made, SERVER)
+    assert Policy(preset).judge(made, answered, late=True) == Policy(preset).judge(made, answered)
 
 
 def test_a_fault_that_decides_nothing_defers_nothing() -> None:

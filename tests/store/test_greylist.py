@@ -95,6 +95,21 @@ def test_a_clock_that_jumps_makes_nobody_wait_for_ever(rooms: Rooms, jump: int) 
         assert look(rooms, now + PATIENCE) is State.READY
 
 
+def test_a_domain_is_waited_for_since_the_first_time(rooms: Rooms) -> None:
+    key = Attempt.of_domain("far.test")
+
+    def since(now: int) -> int | None:
+        return rooms.see(lambda tx: greylist.waiting_since(tx, key, now))
+
+    assert since(NOON) is None
+    put_off(rooms, NOON, key)
+    put_off(rooms, NOON + HOUR, key)
+    assert since(NOON + 2 * HOUR) == NOON
+    assert since(NOON - HOUR) is None
+    assert since(NOON + WINDOW) is None
+    assert rooms.see(lambda tx: greylist.waiting_since(tx, Attempt.of_domain("other.test"), NOON)) is None
+
+
 def test_what_is_over_is_forgotten_and_what_is_known_stays(rooms: Rooms) -> None:
     put_off(rooms, NOON)
     known = Attempt.of("198.51.100.7", "x", CAROL, ALICE)

@@ -11,6 +11,7 @@ from posthouse.house import now
 from posthouse.lab.zone import Fault
 from posthouse.mail.instant import DAY
 from posthouse.mail.journey import Step
+from posthouse.route import outage
 from posthouse.store import greylist
 from whole.border import ALICE, BOB, Border, border
 
@@ -174,6 +175,22 @@ def test_a_policy_that_cannot_be_asked_for_is_waited_for(tmp_path: Path, fault: 
     code, enhanced, verdicts = hostile(tmp_path, ("_dmarc.far.test", fault, None))
     assert (code, enhanced) == (451, "4.7.5")
     assert verdicts["dmarc"] == "temperror"
+
+
+def test_a_domain_that_does_not_answer_for_half_a_day_loses_no_mail_for_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scene(gate: Border) -> None:
+        gate.names.fault("_dmarc.far.test", Fault.SERVFAIL)
+        octets = letter("carol@far.test")
+        assert (await gate.bring(FAR, "carol@far.test", [ALICE], octets))[0] == 451
+        assert (await gate.bring("127.0.0.3", "carol@far.test", [BOB], octets))[0] == 451
+        monkeypatch.setattr(outage, "WAIT", 0)
+        code, words = await gate.bring(FAR, "carol@far.test", [ALICE], octets)
+        assert code == 250, words
+        assert "dmarc-late +2" in str((await gate.decision()).facts["lines"])
+
+    at_the_border(tmp_path, scene)
 
 
 @pytest.mark.parametrize("fault", [Fault.SERVFAIL, Fault.TIMEOUT])

@@ -154,13 +154,17 @@ class Authentication:
         self._settings = settings
         self._ours = ours
         # Clients come again and again, and reading an address costs more than a look into a dict.
-        self._waived = lru_cache(_IPS_KEPT)(self._why_waived)
+        self._waives = lru_cache(_IPS_KEPT)(self._why_waived)
+
+    def waives(self, ip: str) -> str:
+        """Why mail from there is not examined, as a sentence; "" where it is."""
+        return self._waives(ip)
 
     async def examine(self, case: Case) -> Findings:
         """Never raises for what a message, its sender or the DNS may do. The header has exactly one author."""
         ip = case.peer.ip
         wrote = author(case.message.header)
-        if waived := self._waived(ip):
+        if waived := self._waives(ip):
             return Findings(ip, wrote, waived)
         return await self._ask(case, wrote)
 
@@ -206,7 +210,6 @@ class Authentication:
                 expect("A", dnsbl.owner(wrote.domain, each))
 
     def _why_waived(self, ip: str) -> str:
-        """Why mail from there is not examined; "" where it is."""
         address = ip_address(ip)
         network = next((network for network in self._settings.trusted_networks if address in network), None)
         return "" if network is None else f"{ip} is in the trusted network {network}"

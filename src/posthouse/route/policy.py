@@ -76,11 +76,13 @@ UNEXAMINED: Final = Ruling(Accept("unexamined", "no check is switched on"))
 
 
 class View(NamedTuple):
-    """What the lines look at. `exemption`: why the author's DMARC policy is not kept, if it is not."""
+    """What the lines look at. `exemption`: why the author's DMARC policy is not kept, if it is not. `late`: an answer
+    that cannot be had was waited for long enough."""
 
     case: Case
     findings: Findings
     exemption: Exemption | None
+    late: bool
 
 
 # A sentence where the line applies, "" where not; and how many times its points count.
@@ -106,14 +108,14 @@ def _exempted(view: View) -> Applies:
     return (view.exemption.sentence, 1) if view.exemption is not None else _NO
 
 
-def _dmarc_unknown(view: View) -> Applies:
+def _dmarc_unknown(late: bool, view: View) -> Applies:
     found = view.findings.dmarc
-    if found is None or found.result != "temperror":
+    if found is None or found.result != "temperror" or view.late is not late:
         return _NO
     # RFC 9989 §4.10.1: left to the receiver. What would be taken whatever the answer is need not wait for it.
     if found.record is not None and found.requested == "none":
         return _NO
-    return found.verdict.reason, 1
+    return (f"{found.verdict.reason}; that has been so for long" if late else found.verdict.reason), 1
 
 
 def _dmarc(policy: Disposition, view: View) -> Applies:
@@ -196,7 +198,8 @@ QUARANTINE, DEFER, REJECT = Action.QUARANTINE, Action.DEFER, Action.REJECT
 RULES: Final = (
     #    name                applies                        cautious    balanced    strict      refusal
     Rule("dmarc-exempted",   _exempted,                     0,          0,          0),
-    Rule("dmarc-unknown",    _dmarc_unknown,                0,          DEFER,      DEFER,      _come_again),
+    Rule("dmarc-unknown",    partial(_dmarc_unknown, False), 0,         DEFER,      DEFER,      _come_again),
+    Rule("dmarc-late",       partial(_dmarc_unknown, True), 0,          2,          DEFER,      _come_again),
     Rule("dmarc-detour",     _dmarc_by_detour,              QUARANTINE, QUARANTINE, REJECT,     _by_dmarc),
     Rule("dmarc-reject",     partial(_dmarc, "reject"),     QUARANTINE, REJECT,     REJECT,     _by_dmarc),
     Rule("dmarc-quarantine", partial(_dmarc, "quarantine"), QUARANTINE, QUARANTINE, QUARANTINE),
@@ -237,12 +240,12 @@ class Policy:
         self._exemptions = exemptions or Exemptions()
         self._table = [(rule, getattr(rule, preset.value)) for rule in RULES]
 
-    def judge(self, case: Case, findings: Findings) -> Ruling:
-        """Pure; never raises."""
+    def judge(self, case: Case, findings: Findings, *, late: bool = False) -> Ruling:
+        """Pure; never raises. `late` where an answer that cannot be had was waited for long enough (`route.outage`)."""
         if findings.waived:
             return Ruling(Accept("trusted", findings.waived))
         exemption = exempt(findings, self._exemptions)
-        view = View(case, findings, exemption)
+        view = View(case, findings, exemption, late)
         lines: list[Line] = []
         score = 0
         for rule, cell in self._table:
@@ -274,6 +277,11 @@ class Policy:
 def _is_stranger(view: View) -> bool:
     listed = view.findings.dnsbl
     return view.exemption is None and not vouched(view.findings) and not (listed is not None and listed.score < 0)
+
+
+def awaits_names(ruling: Ruling) -> bool:
+    """Whether the message is put off because the DNS does not answer."""
+    return isinstance(ruling.decision, Defer) and ruling.decision.rule == "dmarc-unknown"
 
 
 # RFC 5321 §4.5.3.1.5: a line of a reply has up to 512 octets.

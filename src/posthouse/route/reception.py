@@ -34,7 +34,8 @@ from posthouse.route.greylisting import Greylisting
 from posthouse.route.letter import Letter, received_stamp
 from posthouse.route.observer import Observer, Unobserved
 from posthouse.route.opinion import Opinions
-from posthouse.route.policy import UNEXAMINED, Policy, Ruling
+from posthouse.route.outage import Outages
+from posthouse.route.policy import UNEXAMINED, Policy, Ruling, awaits_names
 from posthouse.route.refusal import Refusals, Unit
 from posthouse.route.signing import Provenance
 from posthouse.route.srs import is_rewritten
@@ -96,6 +97,7 @@ class Inspection:
     authentication: Authentication | None = None
     policy: Policy = field(default_factory=Policy)
     greylisting: Greylisting | None = None
+    outages: Outages | None = None
     suspicion: Suspicion | None = None
     counts: tuple[Count, ...] = ()
     arrival: Arrival | None = None
@@ -148,7 +150,9 @@ class Reception:
     async def data(self, peer: Peer, envelope: Envelope, content: Content, stamps: Sequence[Stamp]) -> Reply:
         acceptance, inspection = self._acceptance, self._inspection
         now = acceptance.clock()
-        seen = await look(acceptance, content, now, signatures=inspection.authentication is not None)
+        examiner = inspection.authentication
+        signatures = examiner is not None and not examiner.waives(peer.ip)
+        seen = await look(acceptance, content, now, signatures=signatures)
         case = Case(peer, envelope, content, *seen, now)
         letter = Letter(
             acceptance.ids.next(now), envelope, content, seen.reading, b"", stamps,
@@ -212,6 +216,11 @@ class Reception:
             return None, UNEXAMINED, ()
         findings = await inspection.authentication.examine(case)
         ruling = inspection.policy.judge(case, findings)
+        if inspection.outages is not None and awaits_names(ruling):
+            domain = findings.author.domain
+            if not await inspection.outages.is_late(case, domain):
+                return findings, ruling, (inspection.outages.noting(case, domain),)
+            ruling = inspection.policy.judge(case, findings, late=True)
         if not ruling.stranger or inspection.greylisting is None:
             return findings, ruling, ()
         answer = await inspection.greylisting.ask(case)

@@ -137,15 +137,6 @@ class Submission:
             # RFC 5321 §6.3
             words = f"The message runs in a circle: it has {reading.hops} Received fields"
             return await acceptance.refuse(content, Reply(554, "5.4.6", words))
-        trace = format_received(
-            peer,
-            acceptance.hostname,
-            queue_id,
-            now,
-            rcpt=envelope.rcpt_to[0].address if len(envelope.rcpt_to) == 1 else None,
-            smtputf8=envelope.smtputf8,
-            show_client=self._settings.show_client,
-        )
         try:
             # As it leaves: with what was added, without what was taken out.
             signed = await acceptance.sign(content, reading.header_from, now, added)
@@ -154,7 +145,7 @@ class Submission:
         found = [received_stamp(content, reading, now)]
         found += [Stamp(now, Step.ADDED, {"field": change}) for change in draft.changes]
         found += signed.stamps
-        front = signed.fields + trace + added
+        front = signed.fields + self._trace(peer, envelope, queue_id, now) + added
         noted = _noted(peer.account_id, envelope, draft.header, now)
         reply = await acceptance.accept(
             Letter(journey_id, envelope, content, reading, front, stamps, found, now, relays=True, also=noted)
@@ -162,6 +153,17 @@ class Submission:
         if noted and reply.is_positive:
             acceptance.announce([learnt_topic(peer.account_id)])
         return reply
+
+    def _trace(self, peer: Peer, envelope: Envelope, queue_id: str, now: Instant) -> bytes:
+        return format_received(
+            peer,
+            self._acceptance.hostname,
+            queue_id,
+            now,
+            rcpt=envelope.rcpt_to[0].address if len(envelope.rcpt_to) == 1 else None,
+            smtputf8=envelope.smtputf8,
+            show_client=self._settings.show_client,
+        )
 
     async def _owned(self, account_id: int) -> Owned:
         return await self._acceptance.db.read(lambda tx: owned(tx, account_id), quick=True)

@@ -1,6 +1,6 @@
 """Who was asked to come again, and who did (RFC 6647): functions on `tx`.
 
-    state = look(tx, attempt, now)           FRESH, EARLY, READY or KNOWN
+    state = look(tx, attempt, now)           FRESH, EARLY, READY or KNOWN; TOUCHED: known and written down today
     put_off(tx, attempt, now)                FRESH or EARLY: it is written down that somebody was asked to come again
     let_in(tx, attempt, now)                 READY or KNOWN: from now on this client is known for this author's domain
 
@@ -32,6 +32,7 @@ WAITING_MOST: Final = 200_000
 _SWEPT: Final = 5_000
 
 _FIND = "SELECT key, first_seen, last_seen, passed FROM greylist WHERE key = $1 OR key = $2"
+_SINCE = "SELECT first_seen FROM greylist WHERE key = $1"
 _WAIT = (
     "INSERT INTO greylist (key, first_seen, last_seen, passed) VALUES ($1, $2, $2, NULL)"
     " ON CONFLICT (key) DO UPDATE SET last_seen = $2,"
@@ -79,6 +80,18 @@ class Attempt(NamedTuple):
         domain = mail_from.domain if mail_from is not None else helo.lower()
         author = f"{mail_from.key}@{domain}" if mail_from is not None else domain
         return cls(_digest(network, author, rcpt.key, rcpt.domain), _digest(network, domain))
+
+    @classmethod
+    def of_domain(cls, domain: str) -> "Attempt":
+        """For what waits because of a domain, whoever brings it."""
+        return cls(_digest("names", domain), b"")
+
+
+def waiting_since(tx: Transaction, attempt: Attempt, now: Instant) -> Instant | None:
+    """When it was first asked to come again; None where that was never, or too long ago."""
+    row = tx.one(_SINCE, attempt.attempt)
+    # A clock that was set back makes nobody wait for years.
+    return row[0] if row is not None and 0 <= now - row[0] < WINDOW else None
 
 
 def look(tx: Transaction, attempt: Attempt, now: Instant) -> State:
