@@ -89,7 +89,7 @@ async def _switch(office: Office, domain: str, published: Sequence[StoredKey], f
             [(server.host, server.port) for server in settings.servers], timeout=settings.timeout.seconds
         )
         try:
-            unseen = [words for key in published if (words := await _look(resolver, key))]
+            unseen = [words for key in published if (words := await look(resolver, key))]
         finally:
             await resolver.close()
         if unseen:
@@ -108,7 +108,7 @@ async def _withdraw(office: Office, domain: str, retired: Sequence[StoredKey], f
     return _turn(Step.WITHDRAWN, retired)
 
 
-async def _look(dns: Dns, key: StoredKey) -> str:
+async def look(dns: Dns, key: StoredKey) -> str:
     """Why the record of the key cannot be relied on yet, or ""."""
     try:
         answer = await dns.txt(key.dns_name)
