@@ -10,6 +10,12 @@ from rich.console import Console
 
 from cli.program import Outcome, call, spawn
 from posthouse.cli import storybook
+from posthouse.cli.office import Office, now, work
+from posthouse.mail.address import Address
+from posthouse.mail.fetch import FetchFault
+from posthouse.serve import fetch
+from posthouse.store import correspondents, directory
+from posthouse.store.database import Transaction
 
 LETTER = b"""\
 Return-Path: <bounce@news.example.org>
@@ -272,6 +278,77 @@ def test_everything_fits_into_80_columns(zone: Path, letter: bytes, monkeypatch:
     lines = captured.get().splitlines()
     assert len(lines) > 20
     assert max(map(cell_len, lines)) <= 80
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Path:
+    """The settings of a server with one account, you@example.org, who has written to Carol."""
+    made = call("quickstart", "you@example.org", "--dir", tmp_path / "server", "--json")
+    assert made.code == 0, made.err
+    settings = tmp_path / "server" / "posthouse.toml"
+
+    async def task(office: Office) -> None:
+        def unit(tx: Transaction) -> None:
+            (account,) = directory.accounts(tx)
+            carol = Address("carol", "far-away.test")
+            correspondents.note(tx, account.account_id, carol, "Carol Farber", now(), wrote=True)
+
+        await office.database.write(unit)
+
+    work(settings, task)
+    return settings
+
+
+def test_an_account_here_is_compared_with_whom_it_knows(zone: Path, server: Path) -> None:
+    letter = b"From: Carol Farber <carol@far-avvay.test>\nSubject: x\n\nHello\n"
+    data = told(zone, "--config", str(server), "--rcpt-to", "you@example.org", letter=letter)
+    kinds = {finding["kind"]: finding["text"] for finding in data["findings"]}
+    assert kinds["lookalike"] == "looks like far-away.test, but the w is vv"
+    assert kinds["namesake"].startswith("has the name of Carol Farber <carol@far-away.test>, but is from")
+    # For others she is nobody.
+    data = told(zone, "--config", str(server), "--rcpt-to", "you@elsewhere.test", letter=letter)
+    assert not data["findings"]
+
+
+def test_our_own_domain_is_known_without_a_recipient(zone: Path, server: Path) -> None:
+    letter = b"From: you@examp1e.org\nSubject: x\n\nHello\n"
+    data = told(zone, "--config", str(server), letter=letter)
+    assert [finding["text"] for finding in data["findings"]] == ["looks like example.org, but the l is a 1"]
+
+
+def test_to_explain_a_message_notes_nothing_down(zone: Path, server: Path) -> None:
+    async def task(office: Office) -> list[str]:
+        def unit(tx: Transaction) -> list[str]:
+            (account,) = directory.accounts(tx)
+            return [str(each.address) for each in correspondents.latest(tx, account.account_id, 10)]
+
+        return await office.database.read(unit)
+
+    told(zone, "--config", str(server), "--rcpt-to", "you@example.org")
+    assert work(server, task) == ["carol@far-away.test"]
+
+
+LOGO = {"default._bimi.example.org": {"TXT": ["v=BIMI1; l=https://example.org/logo.svg"]}}
+
+
+def test_a_logo_is_not_fetched_unless_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Web:
+        def __init__(self, *_: object) -> None: ...
+
+        async def get(self, url: str, *, limit: int) -> bytes:
+            asked.append(url)
+            raise FetchFault("nobody is at home", temporary=True)
+
+    monkeypatch.setattr(fetch, "Fetcher", Web)
+    path = tmp_path / "zone.json"
+    path.write_text(json.dumps({**ZONE, **LOGO}), "ascii")
+    (bimi,) = [each for each in told(path)["verdicts"] if each["method"] == "bimi"]
+    assert (bimi["result"], asked) == ("none", [])
+    assert bimi["reason"] == "example.org publishes the logo https://example.org/logo.svg, which was not fetched"
+    assert results(told(path, "--online"))["bimi"] == "temperror"
+    assert asked == ["https://example.org/logo.svg"]
 
 
 def test_it_is_a_program_that_needs_neither_settings_nor_data(zone: Path, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The DNS for commands that examine something: the network, or a file that stands in for it.
 
-    async with asker(zone_file, config) as ask:
+    async with asker(read_zone(path), config) as ask:
         dns = ask.within(20)
 
 With a file nothing leaves this machine. Without, the questions go to the resolvers of the settings, where there are
@@ -52,10 +52,10 @@ def read_zone(path: Path) -> FileAsker:
 
 
 @asynccontextmanager
-async def asker(zone: Path | None, config: Config | None) -> AsyncIterator["Resolver"]:
-    """Where questions go. Complaint where the file is no zone."""
+async def asker(zone: FileAsker | None, config: Config | None) -> AsyncIterator["Resolver"]:
+    """Where questions go."""
     if zone is not None:
-        yield read_zone(zone)
+        yield zone
         return
     from posthouse.serve.resolver import Resolver
 

@@ -1,17 +1,18 @@
 """All checks asked about a message that lies in a file, as reception would ask them if it came in now.
 
-    telling = await tell_story(raw, given, asker, around, now)
+    telling = await tell_story(raw, given, Means(asker, around), now)
     telling.story.judgement, telling.examination.decision
 
 The same `Authentication` and the same `Policy` as at port 25, with the settings of the server here where there is one.
 What the file does not tell is not asked: without the address of the client there is no SPF and no reverse DNS, and
-DMARC rests on signatures alone. No network is trusted, since it is the message that is to be examined.
+DMARC rests on signatures alone. No network is trusted, since it is the message that is to be examined, and greylisting
+is left out, since a file does not come again.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from posthouse.checks import arc, dkim, dmarc, impostor, iprev, lookalike, spf
 from posthouse.checks.dnsbl import DnsList
@@ -22,21 +23,26 @@ from posthouse.checks.story import GIVEN, Checked, Circumstances, Given, Story, 
 from posthouse.checks.story import find as find_trust
 from posthouse.cli.rawmessage import RawMessage
 from posthouse.cli.surroundings import Surroundings
+from posthouse.mail.address import Address, parse_domain
 from posthouse.mail.author import AuthorError, author
 from posthouse.mail.envelope import Envelope, RcptTo
 from posthouse.mail.facts import Facts, facts
+from posthouse.mail.fetch import Fetch
 from posthouse.mail.instant import Instant
 from posthouse.mail.mailboxes import Mailbox, mailboxes
 from posthouse.mail.message import Message
 from posthouse.mail.peer import Peer, Role
 from posthouse.mail.reply import Reply
-from posthouse.mail.verdict import Decision, Defer, Reject
+from posthouse.mail.verdict import Accept, Decision, Defer, Quarantine, Reject
 from posthouse.route.authentication import Authentication, CheckSettings, Findings, Resolver
 from posthouse.route.case import Case
 from posthouse.route.filing import read_message
 from posthouse.route.policy import Line, Policy
 from posthouse.route.reception import ReceptionSettings, few_hops, fit_header
 from posthouse.store.blobs import Content
+
+if TYPE_CHECKING:
+    from posthouse.cli.readers import Insight, Readers
 
 # A server looks at a message once, and somebody waits for it; here a person waits.
 CHECK_SECONDS: Final = 20.0
@@ -81,51 +87,95 @@ class Telling:
         }  # fmt: skip
 
 
-async def tell_story(
-    raw: RawMessage, given: Given, asker: Resolver, around: Surroundings, now: Instant,
-    trusted: Sequence[str] = (), lists: Sequence[str] = (),
-) -> Telling:
-    """`now` is the time of the clock, `trusted` hosts of ours besides the one of the settings."""
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What an examination has at hand: where to ask, what is known of the server here, and what the person wants.
+
+    `trusted` are hosts of ours besides the one of the settings, `lists` zones of DNS lists besides theirs; `readers`
+    the accounts here; `fetch` brings logos, and None leaves them where they are.
+    """
+
+    asker: Resolver
+    around: Surroundings
+    trusted: Sequence[str] = ()
+    lists: Sequence[str] = ()
+    readers: "Readers | None" = None
+    fetch: Fetch | None = None
+
+
+async def tell_story(raw: RawMessage, given: Given, means: Means, now: Instant) -> Telling:
+    """`now` is the time of the clock. Never raises for what a message or the DNS may do."""
     message = Message.parse(raw.octets)
     header = message.header
     way = hops(header)
-    hosts = {*trusted, *((around.config.hostname,) if around.config is not None else ())}
+    config = means.around.config
+    hosts = {*means.trusted, *((config.hostname,) if config is not None else ())}
     trust = find_trust(way, hosts, given.ip)
-    if trust.entry is None and not trusted:
+    if trust.entry is None and not means.trusted:
         # A file from elsewhere, looked at on a server.
         trust = find_trust(way, (), given.ip)
     known = circumstances(header, trust, given)
     came = min(known.at, now) if known.at is not None and given.at is None else known.at or now
-    examined = await examine(message, known, asker, around, came, lists)
+    examined = await examine(message, known, means, came)
     story = tell(message, trust, known, examined.checked, given.at or now)
     return Telling(raw, message, facts(message), story, examined)
 
 
-async def examine(
-    message: Message, known: Circumstances, asker: Resolver, around: Surroundings, now: Instant,
-    lists: Sequence[str] = (),
-) -> Examination:
-    """`lists` are zones of DNS lists besides those of the settings. Never raises for what the DNS does."""
+async def examine(message: Message, known: Circumstances, means: Means, now: Instant) -> Examination:
+    """As reception would, at the time `now`."""
     case = _case(message, known, now)
-    settings = CheckSettings(_hostname(around), (), _lists(around, lists))
-    findings, checked = await _asked(case, known, asker, settings)
+    settings = CheckSettings(_hostname(means.around), (), _lists(means))
+    findings, checked = await _asked(case, known, means.asker, settings)
+    ruling = _policy(means.around).judge(case, findings) if findings is not None else None
+    insight = None
+    if findings is not None and ruling is not None and means.readers is not None:
+        insight = await means.readers.look(case, findings, ruling)
     if checked.author is not None:
-        dns = asker.within(CHECK_SECONDS)
-        if checked.dmarc is not None and checked.dmarc.result == "pass":
-            from posthouse.checks.story.logo import published
+        checked = await _with_logo(message, checked, means, now)
+        checked = _compared(message, checked, known, means.around, insight)
+    refusal = _refused(case, known)
+    if refusal is not None or ruling is None:
+        return Examination(checked, refusal or _unreadable(checked))
+    decision = ruling.decision
+    if insight is not None and insight.opinion.junk and isinstance(decision, Accept):
+        # What the account itself has learnt; it moves its own copy only.
+        decision = Quarantine("account", insight.opinion.junk)
+    return Examination(checked, decision, ruling.score, ruling.lines)
 
-            logo = await published(message.header, checked.author, checked.dmarc, checked.signatures, dns)
-            checked = replace(checked, bimi=logo)
-        checked = _compared(message, checked, known, around)
+
+def _refused(case: Case, known: Circumstances) -> Reject | None:
+    """What is refused before any check is asked."""
     if known.flaw:
-        return Examination(checked, Reject("mail-from", known.flaw, Reply(553, "5.1.7", known.flaw)))
+        return Reject("mail-from", known.flaw, Reply(553, "5.1.7", known.flaw))
     for step in (fit_header, few_hops):
         reply = step(case, ReceptionSettings())
         if reply is not None:
-            return Examination(checked, Reject(step.__name__.replace("_", "-"), reply.text, reply))
-    assert findings is not None
-    ruling = _policy(around).judge(case, findings)
-    return Examination(checked, ruling.decision, ruling.score, ruling.lines)
+            return Reject(step.__name__.replace("_", "-"), reply.text, reply)
+    return None
+
+
+def _unreadable(checked: Checked) -> Reject:
+    return Reject("fit-header", checked.flaw, Reply(550, "5.6.0", checked.flaw))
+
+
+async def _with_logo(message: Message, checked: Checked, means: Means, now: Instant) -> Checked:
+    if checked.dmarc is None or checked.dmarc.result != "pass" or checked.author is None:
+        return checked
+    dns = means.asker.within(CHECK_SECONDS)
+    if means.fetch is None:
+        from posthouse.checks.story.logo import published
+
+        found = await published(message.header, checked.author, checked.dmarc, checked.signatures, dns)
+        return replace(checked, bimi=found)
+    from posthouse.checks import bimi
+    from posthouse.wiring import read_roots
+
+    config = means.around.config
+    roots = read_roots(config.checks.bimi_roots) if config is not None and config.checks.bimi_roots else ()
+    found = await bimi.check(
+        message.header, checked.author, checked.dmarc, checked.signatures, dns, means.fetch, now, trusted=roots
+    )
+    return replace(checked, bimi=found)
 
 
 async def _asked(
@@ -207,23 +257,45 @@ def _hostname(around: Surroundings) -> str:
     return around.config.hostname if around.config is not None else "unknown"
 
 
-def _lists(around: Surroundings, zones: Sequence[str]) -> tuple[DnsList, ...]:
-    weights: dict[str, int | None] = dict.fromkeys(zones)
-    if around.config is not None:
-        weights = {**around.config.checks.lists, **weights}
+def _lists(means: Means) -> tuple[DnsList, ...]:
+    """Those of the settings with their weights, and those that the person names."""
+    weights: dict[str, int | None] = dict.fromkeys(means.lists)
+    config = means.around.config
+    if config is not None:
+        weights |= config.checks.lists
     return tuple(named(zone, weight=weight) for zone, weight in weights.items())
 
 
-def _compared(message: Message, checked: Checked, known: Circumstances, around: Surroundings) -> Checked:
-    """Whom the author looks like: our own domains and people, and those whom the message is for."""
-    assert checked.author is not None
+def _compared(
+    message: Message, checked: Checked, known: Circumstances, around: Surroundings, insight: "Insight | None"
+) -> Checked:
+    """Whom the author looks like: whom the account knows that it is for, else our own and those whom it is for."""
+    wrote = checked.author
+    assert wrote is not None
+    if insight is not None and insight.knowledge is not None:
+        found = insight.knowledge.lookalike(wrote.domain)
+        circle = insight.knowledge.circle
+        others = tuple(each for each in insight.opinion.verdicts if each.method in ("reputation", "bayes"))
+        checked = replace(checked, others=others)
+    else:
+        names, circle = _neighbourhood(message, wrote, known, around)
+        found = lookalike.check(wrote.domain, Index(names))
+    return replace(checked, lookalike=found, impostor=impostor.check(message, circle, found.findings))
+
+
+def _neighbourhood(
+    message: Message, wrote: Address, known: Circumstances, around: Surroundings
+) -> tuple[list[Known], Circle]:
+    """For a message that is for nobody here."""
     # Whoever writes to himself is no acquaintance for that.
-    recipients = [mailbox for mailbox in _recipients(message) if mailbox.address not in (None, checked.author)]
+    recipients = [mailbox for mailbox in _recipients(message) if mailbox.address not in (None, wrote)]
     own = [*around.domains, *(each.domain for each in known.rcpt_to if known.sources.get("rcpt_to") == GIVEN)]
     others = [each.domain for each in known.rcpt_to]
     others += [mailbox.address.domain for mailbox in recipients if mailbox.address is not None]
-    names = [*(Known(domain, Kin.OWN) for domain in own), *map(Known, others)]
-    found = lookalike.check(checked.author.domain, Index(name for name in names if name.domain))
+    protected = around.config.checks.protected if around.config is not None else {}
+    names = [Known(domain, Kin.OWN) for domain in own if domain]
+    names += [Known(parse_domain(domain), Kin.PROTECTED, name) for domain, name in protected.items()]
+    names += [Known(domain) for domain in others if domain]
     met = {str(person.address) for person in around.people}
     people = [
         *around.people,
@@ -233,8 +305,7 @@ def _compared(message: Message, checked: Checked, known: Circumstances, around: 
             if mailbox.address is not None and str(mailbox.address) not in met
         ),
     ]
-    posing = impostor.check(message, Circle(people, names), found.findings)
-    return replace(checked, lookalike=found, impostor=posing)
+    return names, Circle(people, names)
 
 
 def _recipients(message: Message) -> Iterable[Mailbox]:

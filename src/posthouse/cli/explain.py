@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -19,9 +19,14 @@ from posthouse.mail.instant import SECOND, Instant, rfc3339
 
 if TYPE_CHECKING:
     from posthouse.checks.story import Given, Hop, Note
+    from posthouse.cli.asking import FileAsker
     from posthouse.cli.examination import Telling
+    from posthouse.cli.office import Office
     from posthouse.cli.rawmessage import RawMessage
     from posthouse.cli.surroundings import Surroundings
+
+
+_FETCH_SECONDS: Final = 60.0
 
 
 @click.command("explain")
@@ -33,13 +38,15 @@ if TYPE_CHECKING:
 @click.option("--at", type=InstantType(), help="When it came in, as RFC 3339 or RFC 5322 write it.")
 @click.option("--trusted", metavar="HOST", multiple=True, help="A host or domain whose Received fields are believed.")
 @click.option("--dnsbl", metavar="ZONE", multiple=True, help="A list in the DNS to ask as well; may be repeated.")
+@click.option("--online", is_flag=True, help="Also fetch the logo of a sender who is proved (BIMI).")
 @click.option("--zone", metavar="FILE", type=click.Path(path_type=Path, readable=False),
               help="Answer DNS from a zone: a master file, or JSON {name: {type: [data]}}.")
 @config_option
 @json_option
 def explain_command(
     file: Path, ip: str | None, helo: str | None, mail_from: str | None, rcpt_to: Sequence[Address], at: Instant | None,
-    trusted: Sequence[str], dnsbl: Sequence[str], zone: Path | None, config_path: Path | None, as_json: bool,
+    trusted: Sequence[str], dnsbl: Sequence[str], online: bool, zone: Path | None, config_path: Path | None,
+    as_json: bool,
 ) -> None:
     """Tell the story of a message: its way and its delays, who vouches for it, what does not fit, what it gives away.
 
@@ -53,12 +60,24 @@ def explain_command(
     """
     from posthouse.checks.story import Given
     from posthouse.cli import rawmessage, surroundings
+    from posthouse.cli.asking import read_zone
 
-    # The file before the settings: as root, looking into a server's data makes this process its owner.
+    # Files before settings: as root, looking into a server's data makes this process its owner.
     raw = rawmessage.read(file)
+    names = read_zone(zone) if zone is not None else None
     given = Given(ip or "", helo or "", mail_from or "", tuple(rcpt_to), at, raw.from_line)
     around = surroundings.find(config_path)
-    telling = asyncio.run(_tell(raw, given, tuple(trusted), tuple(dnsbl), zone, around))
+
+    async def task(office: "Office | None") -> "Telling":
+        wishes = _Wishes(tuple(trusted), tuple(dnsbl), online)
+        return await _tell(raw, given, names, around, office, wishes)
+
+    if around.has_data:
+        from posthouse.cli.office import work
+
+        telling = work(config_path, task)
+    else:
+        telling = asyncio.run(task(None))
 
     def human() -> None:
         from posthouse.cli.storybook import print_story
@@ -68,16 +87,39 @@ def explain_command(
     show(_facts(telling), as_json, human)
 
 
+class _Wishes(NamedTuple):
+    """What the person asks for besides the message."""
+
+    trusted: tuple[str, ...]
+    lists: tuple[str, ...]
+    online: bool
+
+
 async def _tell(
-    raw: "RawMessage", given: "Given", trusted: Sequence[str], lists: Sequence[str], zone: Path | None,
-    around: "Surroundings",
+    raw: "RawMessage", given: "Given", names: "FileAsker | None", around: "Surroundings", office: "Office | None",
+    wishes: _Wishes,
 ) -> "Telling":
     from posthouse.cli.asking import asker
-    from posthouse.cli.examination import tell_story
+    from posthouse.cli.examination import Means, tell_story
 
-    async with asker(zone, around.config) as ask:
-        with waiting("asking the DNS" if zone is None else ""):
-            return await tell_story(raw, given, ask, around, time.time_ns() // 1000, trusted, lists)
+    readers = None
+    if office is not None:
+        from posthouse.cli.readers import Readers
+
+        readers = Readers(office)
+    async with asker(names, around.config) as ask:
+        fetch = None
+        if wishes.online:
+            from posthouse.serve import tls
+            from posthouse.serve.fetch import Fetcher
+
+            fetch = Fetcher(ask.within(_FETCH_SECONDS), tls.verified())
+        means = Means(ask, around, wishes.trusted, wishes.lists, readers, fetch)
+        with waiting("asking the DNS" if names is None else ""):
+            telling = await tell_story(raw, given, means, time.time_ns() // 1000)
+    if readers is not None:
+        readers.close()
+    return telling
 
 
 def _facts(telling: "Telling") -> dict[str, object]:

@@ -8,7 +8,6 @@ import asyncio
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from socket import gethostname
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -105,8 +104,7 @@ async def inspect(
     config = around.config
     zones = {zone: named(zone) for zone in (*(config.checks.lists if config is not None else ()), *wishes.lists)}
     closed = config is not None and config.relay.private_networks
-    async with AsyncExitStack() as stack:
-        ask = file if file is not None else await stack.enter_async_context(asker(None, config))
+    async with asker(file, config) as ask:
         dns = ask.within(SECONDS)
         hosts = await exchangers(domain, dns, closed=closed)
         if not hosts.exists:

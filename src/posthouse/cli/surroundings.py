@@ -16,11 +16,12 @@ from posthouse.config import Config, ConfigError, find_config, load
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """`domains` are ours, `people` have accounts here."""
+    """`domains` are ours, `people` have accounts here; `has_data` where these could be looked up."""
 
     config: Config | None = None
     domains: tuple[str, ...] = ()
     people: tuple[Acquaintance, ...] = ()
+    has_data: bool = False
 
 
 def find(config_path: Path | None) -> Surroundings:
@@ -66,6 +67,6 @@ def _with_data(config: Config, config_path: Path | None) -> Surroundings:
     async def task(office: Office) -> Surroundings:
         domains, accounts = await office.database.read(lambda tx: (directory.domains(tx), directory.accounts(tx)))
         people = tuple(Acquaintance(account.name, account.address, own=True) for account in accounts)
-        return Surroundings(config, tuple(domains), people)
+        return Surroundings(config, tuple(domains), people, has_data=True)
 
     return work(config_path, task)

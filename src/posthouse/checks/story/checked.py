@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Checked:
     """`author` is the one of `mail.author`, None where `flaw` says why there is none.
 
-    `unasked`: method → a sentence, for a verdict of "none".
+    `unasked`: method → a sentence, for a verdict of "none". `others` are verdicts that hold for the reader only.
     """
 
     author: Address | None = None
@@ -44,6 +44,7 @@ class Checked:
     bimi: "Bimi | None" = None
     lookalike: Lookalike | None = None
     impostor: Impostor | None = None
+    others: tuple[Verdict, ...] = ()
     unasked: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -55,6 +56,7 @@ class Checked:
         found += [signature.verdict for signature in self.signatures] or [UNSIGNED]
         for other in (self.arc, self.dmarc, self.bimi, self.lookalike, self.impostor):
             found += [other.verdict] if other is not None else []
+        found += self.others
         told = {verdict.method for verdict in found}
         found += [Verdict(method, "none", "", why) for method, why in self.unasked.items() if method not in told]
         return tuple(found)
