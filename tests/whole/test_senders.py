@@ -77,6 +77,20 @@ def test_a_spoof_is_refused_at_the_end_of_data_and_its_journey_says_why(tmp_path
     at_the_border(tmp_path, scene)
 
 
+def test_what_checks_find_and_what_is_decided_is_counted(tmp_path: Path) -> None:
+    async def scene(gate: Border) -> None:
+        await gate.bring(FAR, "carol@far.test", [ALICE], letter("carol@far.test"))
+        await gate.bring(STRANGER, BOB, [ALICE], letter(BOB))
+        await gate.bring(STRANGER, BOB, [ALICE], letter(BOB))
+        value = gate.house.metrics.registry.get_sample_value
+        assert value("posthouse_checks_total", {"method": "dmarc", "result": "pass"}) == 1
+        assert value("posthouse_checks_total", {"method": "dmarc", "result": "fail"}) == 2
+        assert value("posthouse_decisions_total", {"action": "accept", "rule": "score"}) == 1
+        assert value("posthouse_decisions_total", {"action": "reject", "rule": "dmarc-reject"}) == 2
+
+    at_the_border(tmp_path, scene)
+
+
 def test_mail_from_this_machine_is_not_examined(tmp_path: Path) -> None:
     async def scene(gate: Border) -> None:
         code, _ = await gate.bring("127.0.0.1", BOB, [ALICE], letter(BOB))

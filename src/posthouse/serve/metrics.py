@@ -47,6 +47,12 @@ class Metrics:
         self.rejected = Counter(
             "posthouse_messages_rejected", "Messages or recipients refused", ["service", "code"], registry=registry
         )
+        self.checks = Counter(
+            "posthouse_checks", "What checks of mail from outside found", ["method", "result"], registry=registry
+        )
+        self.decisions = Counter(
+            "posthouse_decisions", "What was decided about messages", ["action", "rule"], registry=registry
+        )
         self.accept_seconds = Histogram(
             "posthouse_accept_seconds", "From end of data to reply", ["service"], registry=registry, buckets=_FAST
         )
