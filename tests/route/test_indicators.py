@@ -200,7 +200,7 @@ def test_a_hostile_mark_is_refused_with_its_reason(kind: str, tmp_path: Path) ->
         assert (told.facts["result"], logo.result, logo.indicator) == ("fail", "fail", b"")
         assert reason in str(told.facts["reason"])
 
-    in_gallery(tmp_path, work, {"/logo.svg": says}, {"inside.example": {"A": "10.0.0.1"}})
+    in_gallery(tmp_path, work, {"/logo.svg": says}, {"inside.example": {"A": "169.254.1.1"}})
 
 
 def test_what_cannot_be_had_now_is_asked_for_again_after_an_hour(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Which addresses belong to the internet: where we may go when a stranger names the place.
 
     is_public("192.0.2.1")          False: an example
-    is_public("::ffff:10.0.0.1")    False: a private address in disguise
+    is_public("::ffff:127.0.0.1")   False: this machine in disguise
 
 What is private, loopback, link-local, shared, reserved, multicast or for examples is not public, nor is what leads to
 such a place by another name: IPv4 addresses mapped into IPv6, translated, or tunnelled (6to4, Teredo). Nor is the one
