@@ -18,11 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, NamedTuple
 
-import dns.exception
-import dns.name
-import dns.rdata
-import dns.rdatatype
-import dns.zone
 import msgspec
 
 from posthouse.mail.dns import Answer, DnsFault, Mx, Tlsa
@@ -178,6 +173,11 @@ _READERS: dict[str, Callable[[str], Any]] = {
 
 def _master_file(text: str) -> Iterator[tuple[str, str, str | _Fault]]:
     """Name, type and data of each record. ZoneError."""
+    # The reader of master files takes a while to load, and JSON does without.
+    import dns.exception
+    import dns.name
+    import dns.zone
+
     marked = _fault_line.sub(_mark, text)
     try:
         zone = dns.zone.from_text(
@@ -199,6 +199,8 @@ def _mark(match: re.Match[str]) -> str:
 
 def _written(record: Any) -> tuple[str, str | _Fault]:
     """Type and data of a record that dnspython has read."""
+    import dns.rdatatype
+
     if record.rdtype == _FAULT_TYPE:
         kind, _, fault = record.data.decode().partition(" ")
         return kind, _Fault(fault)
