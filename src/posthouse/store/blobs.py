@@ -43,6 +43,7 @@ GRACE = HOUR
 SWEEP_LIMIT = 500
 """Blobs removed in one transaction."""
 
+_TEMPORARY = "tmp"  # the folder of bodies that are not complete
 _SWEEP_FOLDERS = 16  # folders looked through at a time
 _FOLDERS = 256
 _VERIFIED_LIMIT = 4096  # files whose digest is not checked again by this process
@@ -257,7 +258,7 @@ class Blobs:
         self.ids = ids
         self.clock = clock
         self._folder = folder
-        self._temporary = folder / "tmp"
+        self._temporary = folder / _TEMPORARY
         self._database = database
         self._turn = 0
         self._suspects: dict[Path, float] = {}
@@ -382,8 +383,8 @@ class Blobs:
 def put(tx: Transaction, content: Content, dated: Instant | None = None) -> int:
     """Makes the body part of the transaction, and gives the id to refer to it by; more than once is harmless.
 
-    That is the id of the body that is there already where the same octets came in before. A file that is not needed
-    then is swept. `dated` is the Date that the octets themselves tell (see above): the same octets put with another
+    That is the id of the body that is there already where the same octets came in before; should it have been damaged
+    since, it is mended. A file that is not needed then is swept. `dated` is the Date that the octets themselves tell (see above): the same octets put with another
     one are kept twice, no more.
     """
     dated = dated or 0
@@ -396,7 +397,35 @@ def put(tx: Transaction, content: Content, dated: Instant | None = None) -> int:
     if row[1]:
         # The copy that was there has been damaged; what is referred to now has to be what came in.
         tx.execute(_MEND, blob_id, content.octets)
+    if content.path is not None:
+        _renew(content, content.path, blob_id)
     return blob_id
+
+
+def _renew(content: Content, path: Path, blob_id: int) -> None:
+    """The file that the row speaks of is from now on the one that has just come in; `StoreFault` where that is needed
+    and cannot be.
+
+    Whether the old one is whole would take reading it. The new one stays under its own name as well, since the unit may
+    yet be taken back. A change of the folder is only waited for where the old file is seen to be lost: else it would
+    take bad octets and a power cut within the same few seconds.
+    """
+    kept = path.with_name(f"{path.name.rpartition('.')[0]}.{to_text(blob_id)}")
+    spare = path.parents[1] / _TEMPORARY / to_text(content.blob_id)
+    lost = True
+    try:
+        lost = not kept.exists() or kept.stat().st_size != content.size
+        spare.unlink(missing_ok=True)
+        os.link(path, spare)
+        spare.replace(kept)
+        # rename(2) leaves both where they are one file already.
+        spare.unlink(missing_ok=True)
+        if lost:
+            _sync_folder(path.parent)
+    except OSError as error:
+        # Some file systems have no links.
+        if lost:
+            raise _unwritable(error) from error
 
 
 def checked(octets: bytes, digest: bytes, blob_id: int) -> bytes:
