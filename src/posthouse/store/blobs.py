@@ -384,8 +384,8 @@ def put(tx: Transaction, content: Content, dated: Instant | None = None) -> int:
     """Makes the body part of the transaction, and gives the id to refer to it by; more than once is harmless.
 
     That is the id of the body that is there already where the same octets came in before; should it have been damaged
-    since, it is mended. A file that is not needed then is swept. `dated` is the Date that the octets themselves tell (see above): the same octets put with another
-    one are kept twice, no more.
+    since, it is mended. A file that is not needed then is swept. `dated` is the Date that the octets themselves tell
+    (see above): the same octets put with another one are kept twice, no more.
     """
     dated = dated or 0
     if tx.execute(_PUT, content.blob_id, dated, content.digest, content.size, content.octets):
