@@ -1,6 +1,7 @@
 """What accounts learn from what they call junk, beside the mail."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from posthouse.route import suspicion, training
 from posthouse.route.observer import Unobserved
 from posthouse.route.training import Training
 from posthouse.store import directory, junk, learners, mailboxes, messages
+from posthouse.store.database import Fault, StoreFault
 from posthouse.store.junk import Kind
 from posthouse.store.mailboxes import SpecialUse
 from route.office import STRANGER
@@ -141,3 +143,45 @@ def test_a_message_that_cannot_be_read_is_no_lesson_and_is_told_of(tmp_path: Pat
 def test_tokens_that_no_database_takes_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suspicion.bayes, "tokens", lambda message: frozenset(("b", "half\ud800", "nul\0", "a")))
     assert suspicion.lexicon(Message.parse(PLAIN)) == ("a", "b")
+
+
+def test_a_store_that_is_full_for_a_while_makes_lessons_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "LOOK_SECONDS", 0.02)
+
+    async def work(watch: Watch) -> None:
+        office = watch.office
+        failures: list[str] = []
+
+        class Told(Unobserved):
+            def failed(self, doing: str, error: BaseException) -> None:
+                failures.append(doing)
+
+        class Full:
+            """The office's store, that takes nothing at first."""
+
+            def __init__(self) -> None:
+                self.refusals = 3
+
+            async def read(self, unit: Callable[..., object], **more: bool) -> object:
+                return await office.db.read(unit, **more)
+
+            async def write(self, unit: Callable[..., object], **more: bool) -> object:
+                if self.refusals:
+                    self.refusals -= 1
+                    raise StoreFault(Fault.FULL, "the disk is full")
+                return await office.db.write(unit, **more)
+
+        await watch.receive("news@shop.test")
+        account_id = office.accounts[ALICE]
+        (row,) = await office.db.read(lambda tx: tx.all("SELECT message_key FROM messages"))
+        await office.db.write(lambda tx: junk.say(tx, account_id, [row[0]], Kind.JUNK))
+        running = asyncio.create_task(
+            Training(Full(), office.blobs, office.hints, office.clock, Told()).run()  # type: ignore[arg-type]
+        )
+        async with asyncio.timeout(10):
+            while (await office.db.read(lambda tx: junk.corpus(tx, account_id))).junk == 0:
+                await asyncio.sleep(0.01)
+        running.cancel()
+        assert failures == ["learning"] * 3
+
+    watched(tmp_path, work)

@@ -60,15 +60,18 @@ class Training:
         self._swept: Instant = 0
 
     async def run(self) -> None:
-        """Until it is cancelled. May raise StoreFault; then it is begun again."""
+        """Until it is cancelled. While the store can take nothing, lessons wait like everything else."""
         hinted = asyncio.Event()
         unsubscribe = self._hints.subscribe(junk.LESSONS, hinted.set)
         try:
             while True:
                 hinted.clear()
-                while await self.learn():
-                    pass
-                await self._tidy()
+                try:
+                    while await self.learn():
+                        pass
+                    await self._tidy()
+                except StoreFault as fault:
+                    self._observer.failed("learning", fault)
                 try:
                     async with asyncio.timeout(LOOK_SECONDS):
                         await hinted.wait()
