@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from cli.program import Outcome, call, spawn
-from posthouse.cli import storybook
+from posthouse.cli import asking, rawmessage, storybook
 from posthouse.cli.office import Office, now, work
 from posthouse.mail.address import Address
 from posthouse.mail.fetch import FetchFault
@@ -219,6 +219,19 @@ def test_mistakes_are_told_in_one_line(options: list[str], code: int, words: str
 def test_nothing_at_all_is_no_message(zone: Path) -> None:
     outcome = explain(zone, letter=b"\n\n")
     assert (outcome.code, outcome.err) == (1, "posthouse: -: is empty\n")
+
+
+def test_what_is_too_large_for_a_message_is_not_read(zone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rawmessage, "OCTETS", 100)
+    outcome = explain(zone)
+    assert (outcome.code, outcome.err) == (1, "posthouse: -: is larger than 100 B, which no message is\n")
+
+
+def test_what_is_too_large_for_a_zone_is_not_read(zone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "ZONE_OCTETS", 100)
+    outcome = explain(zone)
+    assert outcome.code == 1
+    assert "is too large for a zone" in outcome.err
 
 
 def test_a_folder_is_no_message(tmp_path: Path) -> None:

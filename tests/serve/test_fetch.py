@@ -225,6 +225,15 @@ def test_a_redirection_is_followed_by_the_same_rules(tmp_path: Path) -> None:
     with_web(tmp_path, says, test)
 
 
+def test_where_none_may_be_followed_the_first_redirection_is_the_end(tmp_path: Path) -> None:
+    async def test(web: Web) -> None:
+        fetcher = web.fetcher(HERE, redirects=0)
+        assert str(await fault(fetcher)) == "it leads on to another place, which is not followed"
+        assert await fetcher.get("https://a.example/2", limit=1_000) == b"<svg/>"
+
+    with_web(tmp_path, {"/logo.svg": moved("/2"), "/2": found(b"<svg/>")}, test)
+
+
 def test_a_document_that_is_too_large_is_not_read_to_its_end(tmp_path: Path) -> None:
     async def flood(writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n\r\n")

@@ -38,10 +38,9 @@ class Web:
     secure: int = 0
     plain: int = 0
 
-    def fetcher(self, records: Records, allowed: tuple[Network, ...] = LOOPBACK) -> Fetcher:
-        return Fetcher(
-            ZoneDns(records), verified(self.ca), allowed=allowed, ports={443: self.secure, 80: self.plain}
-        )
+    def fetcher(self, records: Records, allowed: tuple[Network, ...] = LOOPBACK, redirects: int = 3) -> Fetcher:
+        ports = {443: self.secure, 80: self.plain}
+        return Fetcher(ZoneDns(records), verified(self.ca), redirects=redirects, allowed=allowed, ports=ports)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
