@@ -43,6 +43,7 @@ BEAT_SECONDS = 5.0
 # Python's lock goes to a thread that waits for it after so long: a commit is not to wait until the loop has gone once
 # round its connections.
 SWITCH_SECONDS = 0.0005
+GARBAGE_OBJECTS = 10_000  # made and not gone since the last collection
 SILENT_SECONDS = 60.0  # without a beat, after which a child is taken for stuck
 SHORTEST_LIFE = 60.0  # a child that lived longer is started again at once
 LONGEST_PAUSE = 30.0
@@ -273,6 +274,8 @@ async def _serve(plan: Plan, server: Server, log: Logger, voice: _Voice, lifelin
     await server.start()
     sys.setswitchinterval(SWITCH_SECONDS)
     _settle()
+    # A message makes some hundreds of objects that soon go by themselves: no need to look after each.
+    gc.set_threshold(GARBAGE_OBJECTS, *gc.get_threshold()[1:])
     voice.ready()
     beating = loop.create_task(_beat(voice))
     try:
