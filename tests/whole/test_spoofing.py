@@ -12,16 +12,19 @@ from dataclasses import dataclass
 
 import pytest
 
+from posthouse.checks.arc import Arc, seal
 from posthouse.checks.dkim import SigningKey, sign
 from posthouse.house import now
-from posthouse.mail.authentication_results import parse_results
+from posthouse.mail.authentication_results import Property, Result, format_payload, parse_results
 from posthouse.mail.journey import Step
 from posthouse.mail.message import Message
+from posthouse.mail.verdict import Verdict
 from posthouse.route import refusal
 from whole.border import ALICE, BOB, StandingBorder
 
 ATTACKER = "127.0.0.66"
 KEY = SigningKey.generate("attack.test", "s1", "ed25519-sha256")
+SEALER = "sealer.test"
 STRICT, LAX, OURS = "victim.test", "lax.test", "posthouse.test"
 
 ZONE = {
@@ -35,6 +38,8 @@ ZONE = {
     LAX: {"TXT": "v=spf1 ip4:127.0.0.99 ~all", "A": "127.0.0.99"},
     f"_dmarc.{LAX}": {"TXT": "v=DMARC1; p=none"},
     OURS: {"TXT": "v=spf1 ip4:127.0.0.1 -all", "A": "127.0.0.1"},
+    # A trusted sealer, with a key that the attacker does not have.
+    f"s1._domainkey.{SEALER}": {"TXT": SigningKey.generate(SEALER, "s1", "ed25519-sha256").dns_record()},
     f"_dmarc.{OURS}": {"TXT": "v=DMARC1; p=reject"},
 }
 
@@ -48,7 +53,7 @@ BODY = b"\r\nPlease pay.\r\n"
 @pytest.fixture(scope="module")
 def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandingBorder]:
     # Greylisting would only put off what has to be decided here.
-    more = "[checks]\ntrusted_networks = []\n[policy]\ngreylisting = false\n"
+    more = f'[checks]\ntrusted_networks = []\n[policy]\ngreylisting = false\nsealers = ["{SEALER}"]\n'
     with pytest.MonkeyPatch.context() as patch:
         # More is refused here in a minute than is remembered of one network.
         patch.setattr(refusal, "KEPT_OF_A_NETWORK", 10_000)
@@ -344,6 +349,69 @@ def test_a_large_message_with_forged_results_is_rewritten_and_checked_as_it_came
     assert outcome.filed is not None
     assert not deceives(outcome, LAX)
     assert outcome.filed.endswith(octets.replace(forged + b"\r\n", b""))
+
+
+# --- chains that somebody made up ----------------------------------------------------------------------------------
+
+PASSED = (Result("dmarc", "pass", properties=(Property("header", "from", STRICT),)),)
+
+
+def sealed(octets: bytes, sealer: str, times: int = 1) -> bytes:
+    """Sealed by the attacker, in whose name he likes; each set says that DMARC passed for the victim."""
+    key = SigningKey(sealer, KEY.selector, KEY.algorithm, KEY.private)
+    for number in range(times):
+        result = "pass" if number else "none"
+        chain = Arc(result, (sealer,) * number, (), None, Verdict("arc", result, sealer, ""))  # type: ignore[arg-type]
+        octets = seal(octets, key, chain, format_payload(f"mx.{sealer}", PASSED), now()) + octets
+    return octets
+
+
+@pytest.mark.parametrize(("sealer", "arc"), [("attack.test", "pass"), (SEALER, "fail"), (STRICT, "fail")])
+def test_a_chain_of_the_attackers_own_makes_nobody_believe_it(standing: StandingBorder, sealer: str, arc: str) -> None:
+    octets = sealed(letter(f"From: Boss <ceo@{STRICT}>".encode()), sealer)
+    outcome = bring(standing, "eve@attack.test", octets)
+    verdicts = standing.run(standing.gate.verdicts())
+    assert (verdicts["arc"], verdicts["dmarc"]) == (arc, "fail")
+    assert outcome.action == ("quarantine" if arc == "pass" else "reject")
+    assert not deceives(outcome, STRICT)
+
+
+@pytest.mark.parametrize("times", [2, 50, 51, 60])
+def test_long_chains_of_the_attackers_own_make_nobody_believe_it(standing: StandingBorder, times: int) -> None:
+    octets = sealed(letter(f"From: Boss <ceo@{STRICT}>".encode()), "attack.test", times)
+    outcome = bring(standing, "eve@attack.test", octets)
+    assert outcome.action in ("quarantine", "reject")
+    assert outcome.dmarc == "fail"
+    assert not deceives(outcome, STRICT)
+
+
+# --- two of these at once ------------------------------------------------------------------------------------------
+
+PAIRS = [
+    (path, author)
+    for path in ("", "eve@attack.test", "ceo@no-such-host.%s", '"x dmarc=pass header.from=%s"@attack.test')
+    for author in (
+        b"From: <ceo@no-such-host.%s>",
+        b"From: <ceo@%s>\r\nSender: <eve@attack.test>\r\nReply-To: <eve@attack.test>",
+        b'From: "ceo@%s" <ceo@%s>',
+        b"From: <ceo@%s>\r\nAuthentication-Results: mx.posthouse.test; dmarc=pass header.from=%s",
+        b"From: <ceo@%s>\r\nList-Id: <x.attack.test>\r\nAuthentication-Results: \"mx.posthouse.test\"; dkim=pass",
+    )
+]
+
+
+@pytest.mark.parametrize(("path", "author"), PAIRS)
+@pytest.mark.parametrize("victim", [STRICT, LAX, OURS])
+def test_two_tricks_at_once_are_no_better_than_one(
+    standing: StandingBorder, path: str, author: bytes, victim: str
+) -> None:
+    octets = sealed(letter(author.replace(b"%s", victim.encode())), "attack.test")
+    outcome = bring(standing, path.replace("%s", victim), octets)
+    assert outcome.dmarc in ("", "fail")
+    assert not deceives(outcome, victim)
+    if victim != LAX:
+        # A chain by somebody keeps it from being refused, and leads to Junk.
+        assert outcome.action in ("", "quarantine", "reject")
 
 
 # --- what an account may hand in -----------------------------------------------------------------------------------
