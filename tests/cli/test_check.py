@@ -245,7 +245,8 @@ def test_without_leave_nobody_is_called(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(inspection, "_calls", never)
     monkeypatch.setattr(fetch, "Fetcher", never)
-    assert check(tmp_path, PERFECT).code == 0
+    logo = {"default._bimi.example.org": {"TXT": ["v=BIMI1; l=https://example.org/logo.svg"]}}
+    assert check(tmp_path, {**PERFECT, **logo}).code == 0
 
 
 # --- a domain of ours ---------------------------------------------------------------------------------
