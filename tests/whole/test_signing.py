@@ -215,6 +215,32 @@ def test_a_group_reaches_people_here_and_there_unchanged(tmp_path: Path) -> None
     play(tmp_path, scene)
 
 
+def test_a_group_speaks_in_its_own_name_where_its_authors_would_be_refused(tmp_path: Path) -> None:
+    async def scene(hosts: Hosts) -> None:
+        far, ours, third = hosts[FAR], hosts[OURS], hosts[THIRD]
+        # A domain that signs nothing and asks for refusal: its own hosts are all that proves its mail.
+        await far.house.database.write(lambda tx: signing.forget(tx, FAR))
+        await ours.alias("team@posthouse.test", "user@posthouse.test", "user@third.test")
+        await far.submit(["team@posthouse.test"], letter("user@far.test"))
+        (here,) = await ours.until(1)
+        assert b"\r\nFrom: The author <user@far.test>\r\n" in here
+        (there,) = await third.until(1)
+        assert b"\r\nFrom: The author via team <team@posthouse.test>\r\n" in there
+        assert b"\r\nReply-To: The author <user@far.test>\r\n" in there
+        assert judged(there, hosts) == [True, True]
+        assert word(results(there, THIRD), "dmarc") == "pass"
+        assert dkim.arc_verify(there, dnsfunc=lookup(hosts))[0] == b"pass"
+        # The same by an alias for one person goes on as it is, and is suspect there.
+        await ours.alias(INFO, "user@third.test")
+        await far.submit([INFO], letter("user@far.test", "Alone"))
+        await far.quiet()
+        await ours.quiet()
+        (suspect,) = await third.mailbox(SpecialUse.JUNK)
+        assert word(results(suspect, THIRD), "dmarc") == "fail"
+
+    play(tmp_path, scene)
+
+
 def test_nobody_gets_mail_through_by_a_forged_address(tmp_path: Path) -> None:
     async def scene(hosts: Hosts) -> None:
         far, ours, third = hosts[FAR], hosts[OURS], hosts[THIRD]
