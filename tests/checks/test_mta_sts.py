@@ -68,7 +68,8 @@ def test_of_a_field_that_stands_twice_the_first_counts() -> None:
 @pytest.mark.parametrize("octets", [
     b"", b"<html>", b"\xff\xfe", EXAMPLE.replace(b"STSv1", b"STSv2"), EXAMPLE.replace(b"enforce", b"Enforce"),
     EXAMPLE.replace(b"604800", b"soon"), EXAMPLE.replace(b"604800", str(MAX_AGE_MOST + 1).encode()),
-    EXAMPLE.replace(b"mx: ", b"x: "), EXAMPLE.replace(b"*.example.net", b"*"), EXAMPLE.replace(b"*.example.net", b"a..b"),
+    EXAMPLE.replace(b"mx: ", b"x: "), EXAMPLE.replace(b"*.example.net", b"*"),
+    EXAMPLE.replace(b"*.example.net", b"a..b"),
     EXAMPLE + b"x: y\n" * (POLICY_OCTETS // 5),
     EXAMPLE + b"".join(b"mx: h%d.example.com\n" % number for number in range(PATTERNS)),
 ])  # fmt: skip
