@@ -36,11 +36,14 @@ def zone(tmp_path: Path) -> Path:
     return path
 
 
-def told(zone: Path, letter: bytes, *options: str) -> Any:
-    """As JSON; a person is told as well, in characters that can be seen."""
-    human = call("explain", "-", "--zone", zone, *options, stdin=letter)
+def shown(zone: Path, letter: bytes) -> None:
+    """A person is told in characters that can be seen."""
+    human = call("explain", "-", "--zone", zone, stdin=letter)
     assert human.code == 0, human.err
     assert human.out.replace("\n", "").isprintable()
+
+
+def told(zone: Path, letter: bytes, *options: str) -> Any:
     outcome = call("explain", "-", "--zone", zone, "--json", *options, stdin=letter)
     assert outcome.code == 0, outcome.err
     return outcome.json
@@ -118,6 +121,7 @@ def test_every_message_about_reports_and_mime(vectors: Path, zone: Path) -> None
     for file in files:
         octets = file.read_bytes()
         if octets.strip():
+            shown(zone, octets)
             data = told(zone, octets)
             assert len(data["hops"]) <= octets.lower().count(b"received:")
 
@@ -130,6 +134,7 @@ def test_mail_that_people_got(kind: str, vectors: Path, zone: Path) -> None:
             file = archive.extractfile(member)
             assert file is not None
             octets = file.read()
+            shown(zone, octets)
             data = told(zone, octets)
             assert bool(data["hops"]) is (b"\nReceived:" in octets or octets.startswith(b"Received:"))
             if octets.startswith(b"From ") or b"Return-Path: <" in octets:

@@ -94,6 +94,16 @@ def test_a_dns_without_answers_leaves_it_open() -> None:
     assert told.judgement == "Nobody can tell for now whether it is from example.org: the DNS gave no answer."
 
 
+def test_what_was_genuine_when_it_came_is_remembered() -> None:
+    fields = (f"Authentication-Results: {OURS}; dmarc=pass header.from=example.org", *FIELDS)
+    told = story(message(*fields), {**RECORDS, "news.example.org": {"TXT": ["v=spf1 -all"]}})
+    assert told.judgement.endswith("; mx.posthouse.test noted that it was genuine when it came.")
+    # Not where a stranger says so.
+    fields = (FIELDS[0], *FIELDS[1:], f"Authentication-Results: {OURS}; dmarc=pass header.from=example.org")
+    told = story(message(*fields), {**RECORDS, "news.example.org": {"TXT": ["v=spf1 -all"]}})
+    assert "noted" not in told.judgement
+
+
 def test_two_authors_are_none() -> None:
     told = story(message(*FIELDS, "From: mallory@far.test"), RECORDS)
     assert told.judgement == "Nobody can tell who wrote it: there is more than one From field."

@@ -81,6 +81,19 @@ def test_fields_without_a_client_are_of_the_house_that_wrote_the_next_one() -> N
     assert believed(*fields) == ["Received 2", "Received 1"]
 
 
+def test_a_stranger_behind_a_proxy_of_ours_is_a_stranger() -> None:
+    private = "172.17." + "0.1"
+    fields = (
+        received(f"mx.example.org ([{private}])", OURS, NOW),
+        received("bank.example ([192.0.2.9])", "mx.example.org", NOW),
+    )
+    assert believed(*fields) == ["Received 1"]
+    assert believed(*fields, hosts=(OURS,)) == ["Received 1"]
+    # A host of ours there hands on what it has taken from outside.
+    fields = (received(f"in.posthouse.test ([{private}])", OURS, NOW), received(STRANGER, "in.posthouse.test", NOW))
+    assert believed(*fields) == ["Received 2", "Received 1"]
+
+
 def test_what_was_fetched_from_a_mailbox_came_in_where_that_mailbox_is() -> None:
     fields = (
         received(f"localhost ([{INNER}])", "home.example", NOW),

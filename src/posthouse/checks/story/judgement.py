@@ -13,6 +13,7 @@ from posthouse.checks.evidence import shown
 from posthouse.checks.finding import Finding, Severity
 from posthouse.checks.story.checked import Checked
 from posthouse.checks.story.circumstances import Circumstances
+from posthouse.checks.story.recorded import Note
 from posthouse.checks.story.strands import Strand
 from posthouse.checks.story.wording import listed
 
@@ -22,9 +23,14 @@ _WISHES = {"reject": "to reject", "quarantine": "to put aside"}
 _TEXT = 300
 
 
-def judge(checked: Checked, known: Circumstances, found: Sequence[Finding], pulled: Sequence[Strand]) -> str:
-    """`found` with the gravest first; `pulled` are the strands."""
-    sentence = _proven(checked, known, pulled)
+def judge(
+    checked: Checked, known: Circumstances, found: Sequence[Finding], pulled: Sequence[Strand],
+    notes: Sequence[Note] = (),
+) -> str:
+    """`found` with the gravest first; `pulled` are the strands, `notes` what others wrote down."""
+    sentence, is_open = _proven(checked, known, pulled)
+    if is_open:
+        sentence += _excuse(checked, pulled) or _remembered(checked, notes)
     # That nobody can tell who wrote it has been said then.
     found = [finding for finding in found if checked.author is not None or finding.kind != "malformed"]
     grave = [finding for finding in found if finding.severity is Severity.HIGH]
@@ -40,28 +46,29 @@ def shown_text(text: str) -> str:
     return text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}…"
 
 
-def _proven(checked: Checked, known: Circumstances, pulled: Sequence[Strand]) -> str:
+def _proven(checked: Checked, known: Circumstances, pulled: Sequence[Strand]) -> tuple[str, bool]:
+    """Whom it is from, as far as that is known; and whether there was no proof, so that a reason would help."""
     if checked.author is None:
         flaw = checked.flaw[:1].lower() + checked.flaw[1:]
-        return f"Nobody can tell who wrote it: {flaw or 'it names no author'}"
+        return f"Nobody can tell who wrote it: {flaw or 'it names no author'}", False
     author = checked.author.domain
     dmarc = checked.dmarc
-    holding = [strand for strand in pulled if strand.holds]
+    proofs = _proofs([strand for strand in pulled if strand.holds], known, author)
     if dmarc is not None and dmarc.result == "pass":
-        return f"It is really from {author}{_proofs(holding, known, author)}"
+        return f"It is really from {author}{proofs}", False
     if dmarc is not None and dmarc.result == "temperror":
-        return f"Nobody can tell for now whether it is from {author}: the DNS gave no answer"
+        return f"Nobody can tell for now whether it is from {author}: the DNS gave no answer", False
     if dmarc is not None and dmarc.result == "fail":
         wish = _WISHES.get(dmarc.policy)
         asks = f", and {dmarc.policy_domain} asks {wish} such mail" if wish else ""
-        return f"It says that it is from {author}, but nothing proves it{asks}{_excuse(checked, pulled)}"
+        return f"It says that it is from {author}, but nothing proves it{asks}", True
     if dmarc is not None and dmarc.result == "permerror":
-        return f"It says that it is from {author}, whose DMARC record cannot be used{_proofs(holding, known, author)}"
-    if holding:
-        return f"It seems to be from {author}{_proofs(holding, known, author)}; {author} has no DMARC policy"
+        return f"It says that it is from {author}, whose DMARC record cannot be used{proofs}", False
+    if proofs:
+        return f"It seems to be from {author}{proofs}; {author} has no DMARC policy", False
     if checked.spf is not None and checked.spf.result == "fail" and any(strand.aligned for strand in pulled[:1]):
-        return f"It is hardly from {author}, which does not let {known.ip} send for it{_excuse(checked, pulled)}"
-    return f"Nothing proves that it is from {author}, and nothing disproves it{_excuse(checked, pulled)}"
+        return f"It is hardly from {author}, which does not let {known.ip} send for it", True
+    return f"Nothing proves that it is from {author}, and nothing disproves it", True
 
 
 def _proofs(holding: Sequence[Strand], known: Circumstances, author: str) -> str:
@@ -91,6 +98,14 @@ def _excuse(checked: Checked, pulled: Sequence[Strand]) -> str:
         return f"; {listed(list(sealers))} sealed it on the way{said}"
     if any(strand.method == "dkim" and strand.aligned and strand.result == "fail" for strand in pulled):
         return "; its own signature does not hold, as happens when mail is altered on the way"
-    if checked.spf is None:
-        return "; who sent it could not be asked about, for its envelope is not known"
     return ""
+
+
+def _remembered(checked: Checked, notes: Sequence[Note]) -> str:
+    """Why there is no proof any more, where one was seen, or could not be asked for."""
+    for note in reversed(notes):
+        if note.believed and not note.instance and any(
+            result.method == "dmarc" and result.result == "pass" for result in note.results
+        ):
+            return f"; {shown(note.by) or 'its receiver'} noted that it was genuine when it came"
+    return "; who sent it could not be asked, for its envelope is not known" if checked.spf is None else ""

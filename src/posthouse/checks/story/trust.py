@@ -111,10 +111,13 @@ class _Search:
         """Whether the host that wrote the field was handed the message by another one of its own house."""
         received = hop.received
         if received.ip:
+            if inside(received.ip):
+                # Behind a proxy strangers have such addresses as well: who bears the name of another house is one.
+                frm = received.frm.lower().rstrip(".")
+                return not is_public_name(frm) or self._is_ours(frm, False) or _organization(frm) in self._ours
             own = _find_own_address(received.raw)
             return bool(
-                inside(received.ip)
-                or (received.host and self._is_ours(received.host.lower(), False))
+                (received.host and self._is_ours(received.host.lower(), False))
                 or (received.host and _organization(received.host.lower()) in self._ours)
                 or (own is not None and same_network(own[1], received.ip))
             )
