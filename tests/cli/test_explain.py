@@ -370,3 +370,11 @@ def test_it_is_a_program_that_needs_neither_settings_nor_data(zone: Path, tmp_pa
     outcome = spawn("explain", letter, "--zone", zone, "--json", cwd=tmp_path, env={"HOME": os.devnull})
     assert outcome.code == 0
     assert outcome.json["decision"]["action"] == "accept"
+
+
+def test_a_terminal_that_lacks_characters_shows_others(zone: Path, tmp_path: Path) -> None:
+    letter = tmp_path / "letter.eml"
+    letter.write_bytes(LETTER)
+    outcome = spawn("explain", letter, "--zone", zone, cwd=tmp_path, env={"PYTHONIOENCODING": "ascii"})
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "? mx.posthouse.test" in outcome.out

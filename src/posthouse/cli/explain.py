@@ -136,6 +136,7 @@ def _facts(telling: "Telling") -> dict[str, object]:
             "ip": known.ip or None,
             "at": _time(known.at),
             "sources": dict(known.sources),
+            "flaw": known.flaw,
         },
         "header_from": {"address": telling.header_from, "display_name": telling.display_name, "flaw": checked.flaw},
         "subject": telling.facts.subject,

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import PurePath
 
 import click
@@ -101,6 +102,10 @@ def posthouse() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit; the entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that lacks a character shows another one, and no command fails for it.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(run(_arguments(sys.argv) if arguments is None else list(arguments)))
 
 
