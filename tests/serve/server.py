@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,29 @@ def until(what: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def lives(pid: int) -> bool:
-    """Whether the process runs (a zombie does not)."""
+@contextmanager
+def asleep(*pids: int) -> Iterator[None]:
+    """While processes sleep, what is sent to them waits, and others take what comes."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        # Until it has come to every thread, other signals may overtake it.
+        until(lambda: all(state(task) == "T" for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()))
+        yield
+    finally:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def state(process: Path) -> str:
+    """The letter of proc(5)."""
+    return (process / "stat").read_text().rpartition(")")[2].split()[0]
+
+
+def lives(pid: int) -> bool:
+    """Whether the process runs, or a thread of it. (A zombie does not.)"""
+    try:
+        return state(Path(f"/proc/{pid}")) != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
     except OSError:
         return False

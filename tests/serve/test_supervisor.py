@@ -17,7 +17,7 @@ import pytest
 
 from posthouse.serve import supervisor
 from posthouse.serve.supervisor import Notifier, Occupancy, ServeError, become
-from serve.server import PROGRAM, ServerProcess, lives, until
+from serve.server import PROGRAM, ServerProcess, asleep, lives, until
 
 LETTER = b"From: a@far.test\r\nTo: b@far.test\r\nSubject: x\r\n\r\nHello\r\n"
 
@@ -111,15 +111,10 @@ def test_ctrl_c_is_one_order_for_several_processes_too(tmp_path: Path) -> None:
 def test_a_second_order_is_not_lost_on_a_child_that_had_no_time_for_the_first(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, '[run]\nprocesses = 2\ngrace = "1h"\n') as server, begun(server):
         children = server.children()
-        for child in children:
-            os.kill(child, signal.SIGSTOP)
-        try:
+        with asleep(*children):
             for order in (signal.SIGTERM, signal.SIGINT):
                 server.send(order)
                 until(lambda order=order: all(is_pending(child, order) for child in children))  # type: ignore[misc]
-        finally:
-            for child in children:
-                os.kill(child, signal.SIGCONT)
         assert server.process.wait(20) == 0
 
 
@@ -343,16 +338,6 @@ def test_children_share_the_memory_of_what_was_loaded_before_them(tmp_path: Path
             kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines[1:]}
             assert kilobytes["Shared_Dirty"] > kilobytes["Private_Dirty"]
         assert server.stop() == 0
-
-
-@contextmanager
-def asleep(pid: int) -> Iterator[None]:
-    """While one child sleeps, the other takes what comes."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def greeting(port: int, held: ExitStack) -> bytes:

@@ -7,13 +7,15 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from cli.program import spawn
 from posthouse.config import Listen
+from serve.server import until
 from whole.process import PROGRAM
 
 YOU = "you@example.org"
@@ -27,15 +29,49 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-class Server:
-    """A server made by quickstart, with its listeners moved to free ports of loopback."""
+def kill_all(process: "subprocess.Popen[bytes]") -> None:
+    """kill -9, its children too, also where it is gone itself; returns when they are. `running` made them a session."""
 
-    prefix: tuple[str, ...] = ()
-    """What stands before the program on its command line."""
+    def gone() -> bool:
+        alive = members(process.pid)
+        for pid in alive:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not alive
+
+    until(gone)
+    process.wait()
+
+
+def members(session: int) -> list[int]:
+    """The processes of a session that live."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            # proc(5): the state, the parent, the process group and the session, behind the name in parentheses.
+            state, _, _, number = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(number) == session and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
+
+
+class NotReady(Exception):
+    """The server ended before it was ready."""
+
+
+class Server:
+    """A server made by quickstart, with its listeners moved to free ports of loopback.
+
+    `prefix` stands before the program on its command line, `environment` is added to its own; both count from the next
+    start on. `seconds` is how long the last start took.
+    """
 
     def __init__(self, folder: Path, more: str = "") -> None:
         self.folder = folder
         self.settings = folder / "posthouse.toml"
+        self.prefix: tuple[str, ...] = ()
+        self.environment: dict[str, str] = {}
+        self.seconds = 0.0
         self._log = folder / "log"
         self.made: dict[str, Any] = spawn("quickstart", YOU, "--dir", folder, "--json").json
         services = Listen().__struct_fields__
@@ -46,24 +82,39 @@ class Server:
 
     @contextmanager
     def running(self) -> Iterator["subprocess.Popen[bytes]"]:
-        """`posthouse serve`, once it has told systemd that it is ready."""
+        """`posthouse serve`, once it has told systemd that it is ready; `NotReady` where it never is.
+
+        Whatever of it still runs at the end is killed.
+        """
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
             systemd.bind(str(self.folder / "notify"))
-            systemd.settimeout(30)
             # Not a pipe, which would fill up and hold the server where nobody reads it.
             with self._log.open("wb") as log:
                 process = subprocess.Popen(
                     [*self.prefix, PROGRAM, "serve", "--config", self.settings, "--json"], stderr=log,
-                    env={**os.environ, "NOTIFY_SOCKET": str(self.folder / "notify")},
+                    env={**os.environ, **self.environment, "NOTIFY_SOCKET": str(self.folder / "notify")},
+                    start_new_session=True,
                 )
             try:
-                assert systemd.recv(1000) == b"READY=1"
+                self._wait(process, systemd)
                 yield process
             finally:
-                if process.poll() is None:
-                    process.kill()
-                process.wait()
+                kill_all(process)
                 (self.folder / "notify").unlink()
+
+    def _wait(self, process: "subprocess.Popen[bytes]", systemd: socket.socket) -> None:
+        began = time.monotonic()
+        systemd.settimeout(0.05)
+        while time.monotonic() - began < 30:
+            try:
+                assert systemd.recv(1000) == b"READY=1"
+            except TimeoutError:
+                if process.poll() is None:
+                    continue
+                raise NotReady(self._log.read_text("utf-8", "replace")) from None
+            self.seconds = time.monotonic() - began
+            return
+        raise NotReady("the server is neither ready nor gone")
 
     def stop(self, process: "subprocess.Popen[bytes]") -> list[dict[str, Any]]:
         """SIGTERM; gives the log."""
