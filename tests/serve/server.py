@@ -68,7 +68,12 @@ class ServerProcess:
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
+            # Children hold the other end of what is read here, for as long as they finish their work.
+            children = self.children()
             self.process.kill()
+            for child in children:
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
         self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         assert self.process.stderr is not None
