@@ -14,10 +14,12 @@ T :=
 # Further arguments for pytest: make test T=tests/wire PYTEST="-x -n 0"
 PYTEST := -n auto --dist worksteal
 
+# How many seconds of chaos: make chaos CHAOS=600
+CHAOS := 180
 # Further arguments for the fuzzer: make fuzz FUZZ="--seconds 600 --only imap"
 FUZZ :=
 
-.PHONY: help install run test lint interop fuzz lock clean
+.PHONY: help install run test lint interop fuzz chaos lock clean
 
 help:
 	@echo "make run      start a whole mail system on loopback"
@@ -28,6 +30,7 @@ ifneq ($(wildcard bench/__main__.py),)
 	@echo "make bench    side by side with Postfix and Dovecot      (BENCH=--quick for a glance)"
 endif
 	@echo "make fuzz     random octets against every parser, a minute (FUZZ=\"--seconds 600 --only imap\")"
+	@echo "make chaos    kill -9, failing syncs, full disks, jumping clocks, under load (CHAOS=600 seconds)"
 	@echo "make lock     pin the newest versions that pyproject.toml admits"
 	@echo "make clean    remove what was built"
 
@@ -85,6 +88,9 @@ interop: $(VENV)/.developed
 
 fuzz: $(VENV)/.developed
 	$(PY) -m fuzz $(FUZZ)
+
+chaos: $(VENV)/.developed
+	CHAOS_SECONDS=$(CHAOS) $(PY) -m pytest -s $(if $(T),$(T),tests/chaos)
 
 ifneq ($(wildcard bench/__main__.py),)
 .PHONY: bench

@@ -1,4 +1,4 @@
-"""What all tests share: the vectors, the mark for root, and who collects the interoperation tests."""
+"""What all tests share: the vectors, the mark for root, and what is run only where it is asked for."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-INTEROP = REPOSITORY / "tests" / "interop"
+# What takes long, or other people's programs, and is met only where it is asked for by name.
+ASKED_FOR = ("interop", "chaos")
 
 # Times vary on a busy machine, so no example has a deadline; `HYPOTHESIS_PROFILE=thorough` looks much longer.
 settings.register_profile("house", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
@@ -16,9 +17,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Other people's programs are met only where they are asked for by name: `make interop`."""
-    if collection_path == INTEROP and not any("interop" in argument for argument in config.invocation_params.args):
-        return True
+    """`make interop`, `make chaos`."""
+    name = collection_path.name
+    if name in ASKED_FOR and collection_path.parent == REPOSITORY / "tests":
+        return True if not any(name in argument for argument in config.invocation_params.args) else None
     return None
 
 

@@ -30,13 +30,20 @@ NO_DNS = '\n[dns]\nservers = ["127.0.0.1:9"]\ntimeout = "1s"\n'
 Sender = Callable[["Oracle", Server, random.Random], None]
 
 
+class Over(Exception):
+    """No more letters are wanted."""
+
+
 class Oracle:
     """The clients' side of the story: `sent` are digests, `promised` digests and queue ids."""
 
     def __init__(self, journal: Path) -> None:
         self.sent: set[str] = set()
         self.promised: list[tuple[str, str]] = []
+        self.refused = 0
+        """How often a patient sender was told to come later."""
         self._grown = threading.Condition()
+        self._over = False
         self._journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def letter(self, chance: random.Random, size: int = 0) -> tuple[str, bytes]:
@@ -52,12 +59,14 @@ class Oracle:
         return digest, octets
 
     def promise(self, kind: str, name: str) -> None:
-        """A reply said that it is stored (`inbox`, a digest) or will be relayed (`queue`, an id)."""
+        """A reply said that it is stored (`inbox`, a digest), removed (`gone`) or will be relayed (`queue`, an id)."""
         os.write(self._journal, f"{kind} {name}\n".encode())
         os.fsync(self._journal)
         with self._grown:
             self.promised.append((kind, name))
             self._grown.notify_all()
+        if self._over:
+            raise Over
 
     def wait_for(self, more: int) -> None:
         """Returns once so many more promises were given."""
@@ -67,7 +76,8 @@ class Oracle:
 
     @contextmanager
     def pouring(self, server: Server, seed: int, senders: tuple[Sender, ...]) -> Iterator[None]:
-        """Each sender goes on until the server fails it; they have ended when the `with` has."""
+        """Each sender goes on until the server fails it, or the `with` ends; then they have all ended."""
+        self._over = False
         threads = [
             threading.Thread(target=_until_it_fails, args=(sender, self, server, random.Random(f"{seed} {number}")))
             for number, sender in enumerate(senders)
@@ -77,27 +87,38 @@ class Oracle:
         try:
             yield
         finally:
+            self._over = True
             for thread in threads:
                 thread.join(PATIENCE)
             assert not any(thread.is_alive() for thread in threads)
+
+    def forget(self, digests: set[str], ids: set[str]) -> None:
+        """These were removed on purpose: the first are not to come back, the others no longer to be there."""
+        gone = digests | ids
+        self.promised = [(kind, name) for kind, name in self.promised if name not in gone]
+        self.promised += [("gone", digest) for digest in digests]
 
     def examine(self, server: Server) -> None:
         """Asks the server, which runs, for all that was promised. AssertionError where a promise is broken."""
         found = digests(server)
         listed = Counter(message["id"] for message in queued(server))
-        lost = [(kind, name) for kind, name in self.promised if not (found if kind == "inbox" else listed)[name]]
+        there = {"inbox": found, "queue": listed}
+        lost = [(kind, name) for kind, name in self.promised if kind in there and not there[kind][name]]
+        back = [(kind, name) for kind, name in self.promised if kind == "gone" and found[name]]
         assert not lost, f"{len(lost)} of {len(self.promised)} promises broken: {lost[:5]}"
+        assert not back, f"removed, and there again: {back[:5]}"
         assert not (torn := found.keys() - self.sent), torn
         assert not (doubled := [name for counts in (found, listed) for name, n in counts.items() if n > 1]), doubled
 
 
 def digests(server: Server) -> Counter[str]:
-    """Of each message in the inbox, without what was put in front at delivery."""
+    """Of each message in the inbox, without what was put in front at delivery. Notices of the server's own are left
+    out."""
     with server.mailbox() as client:
         _, answer = client.uid("FETCH", "1:*", "(BODY.PEEK[])")
     counts: Counter[str] = Counter()
     for part in answer:
-        if isinstance(part, tuple):
+        if isinstance(part, tuple) and not part[1].startswith(b"Return-Path: <>"):
             found = re.search(rb"^From: ", part[1], re.MULTILINE)
             counts[hashlib.sha256(part[1][found.start() if found else 0 :]).hexdigest()] += 1
     return counts
@@ -109,7 +130,7 @@ def queued(server: Server) -> list[dict[str, str]]:
 
 
 def _until_it_fails(sender: Sender, oracle: Oracle, server: Server, chance: random.Random) -> None:
-    with contextlib.suppress(OSError, EOFError, smtplib.SMTPException, imaplib.IMAP4.error):
+    with contextlib.suppress(Over, OSError, EOFError, smtplib.SMTPException, imaplib.IMAP4.error):
         sender(oracle, server, chance)
 
 
@@ -146,3 +167,19 @@ def readers(oracle: Oracle, server: Server, chance: random.Random) -> None:
             if status != "OK":
                 raise imaplib.IMAP4.error(status)
             oracle.promise("inbox", digest)
+
+
+def tidiers(oracle: Oracle, server: Server, chance: random.Random) -> None:
+    """A mail program that removes again what it has filed."""
+    with server.mailbox(readonly=False) as client:
+        while True:
+            digest, octets = oracle.letter(chance)
+            status, told = client.append("INBOX", None, None, octets)
+            found = re.search(rb"APPENDUID \d+ (\d+)", told[0] or b"")
+            if status != "OK" or found is None:
+                raise imaplib.IMAP4.error(status)
+            uid = found[1].decode()
+            for command in (("STORE", uid, "+FLAGS.SILENT", "(\\Deleted)"), ("EXPUNGE", uid)):
+                if client.uid(*command)[0] != "OK":
+                    raise imaplib.IMAP4.error(command[0])
+            oracle.promise("gone", digest)
