@@ -17,7 +17,8 @@ from posthouse.mail.instant import DAY
 from posthouse.route.exchanges import TlsRule
 from posthouse.serve.listener import ListenError, open_sockets
 from posthouse.serve.log import silent
-from posthouse.serve.metrics import SharedMetrics
+from posthouse.serve.metrics import Metrics, SharedMetrics
+from posthouse.serve.sketch import SharedLimits
 from posthouse.serve.supervisor import ServeError
 from posthouse.serve.tls import TlsError
 from posthouse.store import credentials, directory, journeys, queue
@@ -335,5 +336,20 @@ def test_the_numbers_hold_no_series_of_when_each_began(tmp_path: Path) -> None:
                 assert "posthouse_connections_total{" in text
                 assert "posthouse_accept_seconds_bucket{" in text
                 assert "_created" not in text
+
+    run(main())
+
+
+def test_the_page_counts_the_connections_of_all_processes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with House(settings(tmp_path), log=silent(), shared=SharedLimits(2)) as house:
+            other = Metrics()
+            other.open.labels("smtp").inc(40)
+            SharedMetrics(other, tmp_path / "data" / "run", 1).save()
+            reader, writer = await asyncio.open_connection("127.0.0.1", house.ports["http"])
+            writer.write(b"GET / HTTP/1.0\r\n\r\n")
+            page = await reader.read()
+            writer.close()
+            assert b"<dd>41</dd><dt>connections</dt>" in page
 
     run(main())

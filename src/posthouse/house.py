@@ -447,9 +447,14 @@ class _Facts:
             with suppress(StoreFault):
                 found = await house.database.read(queue.depth)
                 depth = {"waiting to leave": found.waiting, "leaving now": found.claimed, "held": found.held}
-        return Status(
-            tuple(services), time.monotonic() - house.began, healthy, depth, house.listeners[0].census.open
-        )
+        return Status(tuple(services), time.monotonic() - house.began, healthy, depth, await self._connections())
+
+    async def _connections(self) -> int:
+        """Those that are open now, of all processes."""
+        house = self._house
+        if house.shared_metrics is None:
+            return house.listeners[0].census.open
+        return await asyncio.to_thread(house.shared_metrics.connections)
 
     async def metrics(self) -> bytes:
         shared = self._house.shared_metrics

@@ -139,6 +139,7 @@ def test_one_process_answers_for_all(tmp_path: Any) -> None:
     shared = [SharedMetrics(each, tmp_path, number) for number, each in enumerate(metrics)]
     for number, each in enumerate(metrics):
         each.connections.labels("smtp").inc(number + 1)
+        each.open.labels("smtp").inc(number)
         shared[number].save()
     metrics[1].connections.labels("smtp").inc(10)
     (tmp_path / "0.metrics").touch()
@@ -146,6 +147,7 @@ def test_one_process_answers_for_all(tmp_path: Any) -> None:
     assert text.count("# TYPE posthouse_connections_total counter") == 1
     for number, count in enumerate((1.0, 12.0, 3.0)):
         assert f'posthouse_connections_total{{process="{number}",service="smtp"}} {count}' in text
+    assert shared[1].connections() == 0 + 1 + 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0.metrics", "1.metrics", "2.metrics"]
 
 

@@ -82,6 +82,14 @@ class SharedMetrics:
 
     def text(self) -> bytes:
         """Everything counted by all processes. Reads files: call it in a thread."""
+        return generate_latest(self._merged())
+
+    def connections(self) -> int:
+        """How many are open now, in all processes. Reads files, too."""
+        found = [family for family in self._merged().collect() if family.name == "posthouse_connections_open"]
+        return int(sum(sample.value for family in found for sample in family.samples))
+
+    def _merged(self) -> CollectorRegistry:
         texts = [(str(self._process), self._metrics.text().decode())]
         oldest = time.time() - STALE_SECONDS
         for path in sorted(self._folder.glob("*.metrics")):
@@ -92,7 +100,7 @@ class SharedMetrics:
                 continue  # it is just being replaced
         merged = CollectorRegistry()
         merged.register(_Merged(texts))
-        return generate_latest(merged)
+        return merged
 
 
 class _Merged(Collector):
