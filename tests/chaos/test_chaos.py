@@ -238,6 +238,7 @@ def test_power_cuts(tmp_path: Path) -> None:
             flushed = chance.choice((NOLOGFLUSH, NOLOGFLUSH, LOGFLUSH, FLUSHED))
             with server.running(), oracle.pouring(server, chance.randrange(10**9), SENDERS[:5]):
                 oracle.wait_for(chance.randrange(1, 60))
+                oracle.doubt()
                 disk.cut(flushed)
             disk.restore()
             rounds.tell(verdict(server, oracle))

@@ -44,6 +44,7 @@ class Oracle:
         """How often a patient sender was told to come later."""
         self._grown = threading.Condition()
         self._over = False
+        self._sure: int | None = None
         self._journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def letter(self, chance: random.Random, size: int = 0) -> tuple[str, bytes]:
@@ -74,10 +75,15 @@ class Oracle:
             wanted = len(self.promised) + more
             assert self._grown.wait_for(lambda: len(self.promised) >= wanted, PATIENCE), len(self.promised)
 
+    def doubt(self) -> None:
+        """What is promised from here on, until the pouring ends, is not held against the server: it may be there
+        afterwards, or not."""
+        self._sure = len(self.promised)
+
     @contextmanager
     def pouring(self, server: Server, seed: int, senders: tuple[Sender, ...]) -> Iterator[None]:
         """Each sender goes on until the server fails it, or the `with` ends; then they have all ended."""
-        self._over = False
+        self._over, self._sure = False, None
         threads = [
             threading.Thread(target=_until_it_fails, args=(sender, self, server, random.Random(f"{seed} {number}")))
             for number, sender in enumerate(senders)
@@ -91,6 +97,8 @@ class Oracle:
             for thread in threads:
                 thread.join(PATIENCE)
             assert not any(thread.is_alive() for thread in threads)
+            if self._sure is not None:
+                del self.promised[self._sure :]
 
     def forget(self, digests: set[str], ids: set[str]) -> None:
         """These were removed on purpose: the first are not to come back, the others no longer to be there."""

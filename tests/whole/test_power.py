@@ -23,6 +23,7 @@ def test_what_was_acknowledged_survives_power_cuts_whole_and_once(tmp_path: Path
                 # The senders end by themselves: without a disk nobody is promised anything more.
                 with oracle.pouring(server, seed, (strangers, strangers, writers, readers)):
                     oracle.wait_for(PROMISES_BEFORE_CUT)
+                    oracle.doubt()
                     disk.cut(flushed)
             disk.restore()
         with server.running() as process:
