@@ -251,7 +251,8 @@ class House:
         doors = _doors(self)
         limits = config.limits
         total = min(limits.connections, int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * DESCRIPTORS_SHARE))
-        strangers = self._shared.strangers if self._shared else None
+        shared = self._shared
+        strangers = shared.strangers if shared else None
         census = Census(limits.connections_per_address, limits.connections_per_network, total, strangers)
         for service, listening in self._sockets.items():
             listener = Listener(
@@ -262,6 +263,7 @@ class House:
                 metrics=self.metrics,
                 tls=_context_of(self.keyring, service) if service in IMPLICIT_TLS else None,
                 refusal=_refusal(service, config.hostname),
+                balance=shared.balance if shared else None,
             )
             self.listeners.append(listener)
             self.ports[service] = listener.port
@@ -573,5 +575,5 @@ def serve(path: Path, config: Config | None = None, log: Logger | None = None) -
     config = config or load(path)
     log = log or logger(config.log.format, config.log.level)
     found = plan(config)
-    shared = SharedLimits(found.processes) if found.processes > 1 else None
+    shared = SharedLimits(found.processes, found.places) if found.processes > 1 else None
     return Supervisor(found, lambda bound, process: Standing(path, config, bound, process, log, shared), log).run()

@@ -1,5 +1,6 @@
 """Disks that are full, that lie, and files that are damaged."""
 
+import errno
 import resource
 import shutil
 import sqlite3
@@ -174,6 +175,27 @@ def test_after_a_failed_fsync_nothing_is_written_any_more(tmp_path: Path) -> Non
         assert caught.value.broken
     # Reading goes on.
     assert rooms.see(lambda tx: mailboxes.find(tx, rooms.account_id, "INBOX")) is not None
+    rooms.close()
+
+
+def test_after_a_sync_that_failed_alone_nothing_is_promised_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = Rooms("sqlite", tmp_path)
+    rooms.settle_in()
+
+    def fdatasync(descriptor: int) -> None:
+        raise OSError(errno.EIO, "the disk lies")
+
+    for quick in (True, False):
+        with monkeypatch.context() as patch:
+            patch.setattr("posthouse.store.commit.os.fdatasync", fdatasync)
+            with pytest.raises(StoreFault) as caught:
+                rooms.run(rooms.database.write(grow, quick=quick))
+            assert caught.value.broken
+    with pytest.raises(StoreFault) as caught:
+        rooms.do(lambda tx: 1)
+    assert caught.value.broken
     rooms.close()
 
 

@@ -82,11 +82,13 @@ class Border:
     async def journey(self) -> Journey:
         """That of the newest message."""
         def unit(tx: Transaction) -> Journey | None:
-            (newest,) = journeys.recent(tx, 1)
-            return journeys.load(tx, newest)
+            newest = journeys.recent(tx, 1)
+            return journeys.load(tx, newest[0]) if newest else None
 
-        found = await self.house.database.read(unit)
-        assert found is not None
+        # That of a refusal is written after the reply.
+        async with asyncio.timeout(PATIENCE):
+            while (found := await self.house.database.read(unit)) is None:
+                await asyncio.sleep(0.01)
         return found
 
     async def verdicts(self) -> dict[str, str]:

@@ -14,7 +14,8 @@ The listener accepts by itself rather than through `create_server`, because thre
 transport exists: an address with too many connections is turned away before any TLS work is done for it; the count of
 open connections is bounded, the rest waiting in the kernel's backlog; and when the process runs out of descriptors,
 accepting rests for a while instead of spinning. Several processes share one listening socket: whoever is idle accepts,
-and a connection that waits in the backlog is not lost with a process that dies.
+unless he has more connections than the others (`balance`), and a connection that waits in the backlog is not lost with
+a process that dies.
 """
 
 import asyncio
@@ -26,11 +27,13 @@ from ipaddress import IPv6Address
 from socket import socket
 from typing import Protocol, cast
 
+from posthouse.serve.balance import Balance
 from posthouse.serve.limits import Counts
 from posthouse.serve.metrics import Metrics
 
 BACKLOG = 1024
 ACCEPTED_AT_ONCE = 16  # then others get their turn: connections under way, other processes
+STEP_BACK_SECONDS = 0.001  # so that a process with fewer connections comes first
 REST_SECONDS = 0.5  # of accepting when the process has no descriptors left
 HANDSHAKE_SECONDS = 30.0
 GOODBYE_SECONDS = 5.0  # for the peer's close_notify
@@ -169,6 +172,7 @@ class Listener:
         metrics: Metrics,
         tls: Callable[[], ssl.SSLContext] | None = None,
         refusal: bytes = b"",
+        balance: Balance | None = None,
     ) -> None:
         self.service = service
         self.census = census
@@ -176,6 +180,8 @@ class Listener:
         self._door = door
         self._tls = tls
         self._refusal = refusal
+        self._balance = balance
+        self._stepped_back = False
         self._present: set[Visit] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
         self._accepting = False
@@ -240,6 +246,8 @@ class Listener:
         """A visit is over (it tells so itself)."""
         self._present.discard(visit)
         self._open.dec()
+        if self._balance is not None:
+            self._balance.count(self.service, -1)
         self.census.leave()
         if not self._present:
             self._empty.set()
@@ -258,6 +266,8 @@ class Listener:
                 self._rested.inc()
                 self.census.when_free(self.start)
                 return
+            if self._steps_back():
+                return
             try:
                 connection, address = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -272,6 +282,16 @@ class Listener:
                 return
             self._admit(connection, address)
 
+    def _steps_back(self) -> bool:
+        """Lets another process come first that has fewer connections. What is still there after that is taken."""
+        if self._balance is None or self._stepped_back or not self._balance.is_ahead(self.service):
+            self._stepped_back = False
+            return False
+        self._stepped_back = True
+        self._rest()
+        self._loop.call_later(STEP_BACK_SECONDS, self.start)
+        return True
+
     def _admit(self, connection: socket, address: tuple[str, int]) -> None:
         ip = plain_ip(address[0])
         key = network_key(ip)
@@ -284,6 +304,8 @@ class Listener:
         self._present.add(visit)
         self._accepted.inc()
         self._open.inc()
+        if self._balance is not None:
+            self._balance.count(self.service, 1)
         task = self._loop.create_task(self._welcome(connection, visit))
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)

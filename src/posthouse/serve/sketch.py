@@ -12,10 +12,11 @@ place of an address at the same moment may both refuse it; they do not both give
 
 import math
 import mmap
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from hashlib import blake2b
 from secrets import token_bytes
 
+from posthouse.serve.balance import Balance
 from posthouse.serve.login import Doorkeeper
 
 CELLS = 1 << 15
@@ -83,8 +84,9 @@ class Sketch:
 class SharedLimits:
     """What the processes of one server count together. Made before they are."""
 
-    def __init__(self, processes: int) -> None:
+    def __init__(self, processes: int, services: Iterable[str] = ()) -> None:
         self.processes = processes
+        self.balance = Balance(processes, services)
         self._sketches: list[Sketch] = []
         self.strangers = self._sketch(math.inf)
         self.doorkeeper = Doorkeeper(self._sketch)
@@ -94,6 +96,7 @@ class SharedLimits:
         for sketch in self._sketches:
             sketch.process = process
         self.strangers.vacate()
+        self.balance.join(process)
 
     def _sketch(self, half_life: float) -> Sketch:
         sketch = Sketch(self.processes, half_life)

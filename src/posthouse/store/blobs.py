@@ -28,6 +28,7 @@ from time import monotonic
 
 from posthouse.mail.instant import HOUR, SECOND, Clock, Instant
 from posthouse.store.database import Database, Fault, StoreFault, Transaction, kept_free
+from posthouse.store.folder import sync_folder
 from posthouse.store.ids import Ids, from_text, to_text
 
 INLINE_LIMIT = 256 * 1024
@@ -242,10 +243,10 @@ class Spool:
             self._descriptor = None
             if not path.parent.is_dir():
                 path.parent.mkdir(mode=0o700, exist_ok=True)
-                _sync_folder(path.parent.parent)
+                sync_folder(path.parent.parent)
             self._path.rename(path)
             self._path = None
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         except OSError as error:
             raise _unwritable(error) from error
 
@@ -269,8 +270,8 @@ class Blobs:
         """Set for good once a file could not be synced: no more files are taken."""
         try:
             self._temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync_folder(folder)
-            _sync_folder(folder.parent)
+            sync_folder(folder)
+            sync_folder(folder.parent)
         except OSError as error:
             raise _unwritable(error) from error
 
@@ -421,7 +422,7 @@ def _renew(content: Content, path: Path, blob_id: int) -> None:
         # rename(2) leaves both where they are one file already.
         spare.unlink(missing_ok=True)
         if lost:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         # Some file systems have no links.
         if lost:
@@ -501,14 +502,6 @@ def _write_all(descriptor: int, octets: bytes | bytearray | memoryview) -> None:
         written = 0
         while written < len(view):
             written += os.write(descriptor, view[written:])
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _missing(blob_id: int) -> StoreFault:

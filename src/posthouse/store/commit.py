@@ -1,6 +1,10 @@
-"""Units of work in one transaction of SQLite, and its commit.
+"""Units of work in one transaction of SQLite, its commit, and when that is durable.
 
-*Turns.* Writers of several processes take turns at a lock file: `take_turn` … `give_turn`.
+*Commit, then sync.* SQLite's own COMMIT does not wait for the disk (`synchronous=NORMAL`); `sync` does, afterwards and
+without the turn, for all that was committed before it. Nobody is told of a result before that (decision 0011).
+
+*Turns.* Writers of several processes take turns (`turn`): whole transactions take one by themselves, while what begins
+with `begin_at_once` has it until its caller gives it.
 
 *Failing units.* Units run bare, without savepoints (a savepoint costs a tenth of a small delivery). A unit that raises
 before it has changed anything fails alone at no cost. One that raises later spoils the transaction: it is taken back
@@ -8,7 +12,6 @@ and every unit runs again within a savepoint of its own. Where the disk is full,
 own, so that one that deletes is not refused for the sake of one that adds.
 """
 
-import fcntl
 import os
 import sqlite3
 from asyncio import Future as Waiter
@@ -19,7 +22,9 @@ from typing import Any, NamedTuple
 
 from posthouse.store.connection import WRITER_CACHE, SqliteTransaction, connect, fault_of, is_busy, roll_back
 from posthouse.store.database import Fault, StoreFault, Transaction
+from posthouse.store.folder import sync_folder
 from posthouse.store.room import Room
+from posthouse.store.turn import Turn
 
 BATCH_SECONDS = 0.02
 """A transaction takes no more units once it has run for so long."""
@@ -60,47 +65,67 @@ class Committer:
         """
         self.stopped: StoreFault | None = None
         self.room = Room(path, reserve)
+        self.turn = Turn(Path(f"{path}-turn"))
         self._connection = connect(path, cache=WRITER_CACHE, writing=True, patience=0)
+        self._connection.execute("PRAGMA synchronous = NORMAL").close()
         self._tx = SqliteTransaction(self._connection)
-        self._turn = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._synced = 0
+        # The first look at the file makes the log, which stays as long as anybody has the database open. All of it is
+        # read: a statement left in the middle would outlive the connection, and hold its files and its snapshot.
+        self._tx.all("SELECT 1 FROM sqlite_schema LIMIT 1")
+        self._log = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        sync_folder(path.parent)
 
     def close(self) -> None:
         self._connection.close()
-        os.close(self._turn)
+        os.close(self._log)
+        self.turn.close()
 
-    def take_turn(self) -> None:
-        """Waits until no other process writes."""
-        fcntl.flock(self._turn, fcntl.LOCK_EX)
-
-    def give_turn(self) -> None:
-        """Lets others write; harmless where the turn is not ours."""
-        fcntl.flock(self._turn, fcntl.LOCK_UN)
+    def sync(self) -> None:
+        """Returns when all that was committed is durable. Blocks. `StoreFault` where it may not be, from then on."""
+        changes = self._connection.total_changes
+        if changes == self._synced:
+            return
+        if self.stopped is not None:
+            raise self.stopped.again()
+        try:
+            os.fdatasync(self._log)
+            self._synced = changes
+        except OSError as error:
+            # The next one would succeed, whatever was lost.
+            self.stopped = StoreFault(Fault.BROKEN, f"the database cannot be synced: {error.strerror}")
+            raise self.stopped from error
 
     def begin_at_once(self) -> bool:
         """Takes the turn and begins a transaction if both can be had without waiting."""
-        try:
-            fcntl.flock(self._turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self.turn.take_at_once():
             return False
         try:
             self._tx.execute("BEGIN IMMEDIATE")
         except sqlite3.Error:
             # Whoever waits for it later reports what is to be reported.
-            self.give_turn()
+            self.turn.give()
             return False
         return True
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """A whole transaction, within a turn: outcomes for as many of the jobs as were tried, for at least one."""
+        """A whole transaction, in a turn of its own: outcomes for as many of the jobs as were tried, for at least one.
+
+        Blocks. `StoreFault` once nothing is written any more.
+        """
+        if self.stopped is not None:
+            raise self.stopped.again()
+        self.turn.take()
         try:
             self._open()
-        except sqlite3.Error as error:
-            return self._failed(jobs, error)
-        try:
             outcomes = self.attempt(jobs, BATCH_SECONDS)
+            return self.commit(jobs[: len(outcomes)], outcomes)
         except Spoilt:
             return self._guarded(jobs)
-        return self.commit(jobs[: len(outcomes)], outcomes)
+        except sqlite3.Error as error:
+            return self._failed(jobs, error)
+        finally:
+            self.turn.give()
 
     def attempt(self, jobs: Sequence[Job], seconds: float) -> list[Outcome]:
         """Runs jobs, without savepoints, until the time is up; they are to be committed. Raises `Spoilt`."""
@@ -120,8 +145,18 @@ class Committer:
                 break
         return outcomes
 
+    def commit_at_once(self) -> bool:
+        """Commits what was attempted; where that cannot be done it is taken back."""
+        try:
+            self._tx.execute("COMMIT")
+        except sqlite3.Error:
+            # Whoever runs the units again reports what is to be reported.
+            roll_back(self._connection)
+            return False
+        return True
+
     def commit(self, jobs: Sequence[Job], outcomes: list[Outcome]) -> list[Outcome]:
-        """Makes what was attempted durable; the outcomes, which are others where that failed."""
+        """Commits what was attempted; the outcomes, which are others where that failed."""
         try:
             self._tx.execute("COMMIT")
         except sqlite3.Error as error:
@@ -130,7 +165,7 @@ class Committer:
 
     def copy_log(self, pragma: str) -> None:
         """Copies the log into the database, in a turn of its own."""
-        self.take_turn()
+        self.turn.take()
         try:
             self._connection.execute(pragma).fetchone()
         except sqlite3.Error as error:
@@ -138,7 +173,7 @@ class Committer:
             if fault is not None and fault.broken:
                 self.stopped = fault
         finally:
-            self.give_turn()
+            self.turn.give()
 
     def abandon(self, jobs: Sequence[Job], error: BaseException) -> list[Outcome]:
         """Takes back what is begun; what to tell those who wait."""

@@ -85,7 +85,8 @@ def connect(path: Path, *, cache: int, writing: bool, patience: int = BUSY_MS) -
             # Deleted octets are overwritten where the page is written anyway.
             "secure_delete = FAST",
             "trusted_schema = OFF",
-            # A commit is durable when it returns (THREATS: NORMAL loses acknowledged mail when the power fails).
+            # A commit is durable when it returns (THREATS: NORMAL loses acknowledged mail when the power fails). The
+            # writer's own connection does otherwise (`commit`).
             "synchronous = FULL" if writing else "query_only = ON",
         ):
             connection.execute(f"PRAGMA {pragma}").close()

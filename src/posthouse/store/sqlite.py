@@ -1,7 +1,7 @@
 """The database on one machine: SQLite in WAL mode behind the port of `database`.
 
-*Writing* (`writer`): all units that wait run in one transaction, which is committed once with `synchronous=FULL`, so
-everybody who waits shares the cost of durability.
+*Writing* (`writer`): all units that wait run in one transaction, which is committed and synced once, so everybody who
+waits shares the cost of durability.
 
 *Several processes* may have one file open. Their writers take turns at a lock file (`FILE-turn`), where they wait in
 the kernel instead of in SQLite's sleeping busy handler.

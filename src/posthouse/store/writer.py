@@ -1,11 +1,11 @@
-"""The writing side of the SQLite adapter: one transaction for all who wait, one commit.
+"""The writing side of the SQLite adapter: one transaction for all who wait, one sync.
 
-    jobs wait → a batch: turn, BEGIN, the units → COMMIT in the thread → results, on the loop
+    jobs wait → a batch: turn, BEGIN, the units, COMMIT → sync in the thread → results, on the loop
 
 *Where units run.* Quick ones run on the event loop's own thread, as soon as the batch before is durable: handing them
 to another thread would cost more than they do, since each statement hands Python's lock over. Others run in the
-writer's thread. COMMIT, which waits for the disk, is always the thread's; meanwhile the loop goes on, and what it
-submits is the next batch.
+writer's thread. Waiting for the disk is always the thread's; meanwhile the loop goes on, and what it submits is the
+next batch.
 
 *Other processes.* The loop never waits for its turn: it looks again a little later, and leaves the batch to the thread
 where that goes on.
@@ -47,7 +47,7 @@ _UNIT_OCTETS = 8 * 1024
 
 
 class Batch(NamedTuple):
-    """What the thread has to do: run the jobs and commit; or only commit, where `outcomes` are there already."""
+    """What the thread has to do: run the jobs and sync; or only sync, where `outcomes` are there already."""
 
     loop: AbstractEventLoop
     jobs: Sequence[Job]
@@ -130,11 +130,15 @@ class Writer:
         return jobs
 
     def _begin_here(self, loop: AbstractEventLoop, jobs: list[Job]) -> None:
+        committer = self._committer
         outcomes = None
         try:
-            outcomes = self._committer.attempt(jobs, QUICK_SECONDS)
+            attempted = committer.attempt(jobs, QUICK_SECONDS)
+            outcomes = attempted if committer.commit_at_once() else None
         except Spoilt:
-            self._committer.give_turn()
+            pass  # the thread finds out who is to blame
+        finally:
+            committer.turn.give()
         self._batches.put(Batch(loop, jobs, outcomes))
 
     def _end(self, outcomes: list[Outcome], left: Sequence[Job]) -> None:
@@ -180,19 +184,14 @@ class Writer:
     def _serve(self, batch: Batch) -> list[Outcome]:
         """Outcomes for as many of the jobs as were tried, in their order; for at least one."""
         committer, jobs = self._committer, batch.jobs
-        if self.stopped is not None and batch.outcomes is None:
-            return [Outcome(job.waiter, None, self.stopped.again()) for job in jobs]
         try:
-            if batch.outcomes is None:
-                committer.take_turn()
-                outcomes = committer.run(jobs)
-            else:
-                outcomes = committer.commit(jobs[: len(batch.outcomes)], batch.outcomes)
+            outcomes = committer.run(jobs) if batch.outcomes is None else batch.outcomes
+            committer.sync()
+        except StoreFault as fault:
+            return [Outcome(job.waiter, None, fault.again()) for job in jobs]
         except BaseException as error:
             # Whatever a unit has done to the connection: nobody waits for ever, and the thread lives on.
             outcomes = committer.abandon(jobs, error)
-        finally:
-            committer.give_turn()
         self._written += COMMIT_OCTETS + sum([job.octets + _UNIT_OCTETS for job in jobs[: len(outcomes)]])
         if self._written > CHECKPOINT_OCTETS:
             self._begin_checkpoint()
