@@ -104,7 +104,13 @@ def test_a_wildcard_counts_below_the_nearest_name_that_exists() -> None:
         ('{"a.test": {"MX": ["mx.test"]}}', "'10 mx.example.org'"),
         ('{"a.test": {"TLSA": ["3 1"]}}', "a.test TLSA"),
         ('{"a.test": {"ANY": ["192.0.2.1"]}}', "TIMEOUT or SERVFAIL"),
-        ("a.test A 192.0.2.1\nb.test A nonsense\n", "near line"),
+        ('{"a.test": {"AAAA": ["fe80::1%eth0"]}}', "one machine only"),
+        ('{"a.test": {"MX": ["65536 mx.test"]}}', "0 to 65535"),
+        ('{"a.test": {"TLSA": ["3 1"]}}', "three numbers (0 to 255) and data in hexadecimal"),
+        ('{"a.test": {"TLSA": ["3 1 1 zz"]}}', "three numbers (0 to 255) and data in hexadecimal"),
+        ('{"a.test": {"TLSA": ["3 1 256 00"]}}', "three numbers (0 to 255) and data in hexadecimal"),
+        ("a.test A 192.0.2.1\nb.test A nonsense\n", "near line 2"),
+        ("a.test A 192.0.2.1\n\nb.test TXT (\n\"x\"\n) )\n\n", "near line 3"),
         ("$INCLUDE /etc/passwd\n", "near line 1"),
         ("a.test NONSENSE TIMEOUT\na.test A\n", "near line"),
     ],
@@ -113,3 +119,37 @@ def test_a_file_that_cannot_be_read_is_refused_with_the_place(text: str, words: 
     with pytest.raises(ZoneError) as caught:
         ZoneDns.parse(text)
     assert words in str(caught.value)
+
+
+SOA = """
+$TTL 1h
+@     IN SOA ns.example.org. hostmaster.example.org. (
+             2025010101 ; serial
+             3600 900
+             604800 300 )
+      IN NS  ns
+      IN NS  ns.far.test.
+      IN MX  10 mx
+      IN TXT ( "v=spf1 "
+               "mx -all" )
+ns    A      192.0.2.53
+slow  A      timeout
+$ORIGIN sub.example.org.
+@     IN SOA ns.example.org. hostmaster.example.org. 1 2 3 4 5
+      TXT    delegated
+"""
+
+
+def test_a_whole_zone_with_its_soa_is_read() -> None:
+    absolute = SOA
+    for short, full in (("@ ", "example.org. "), ("  ns\n", " ns.example.org.\n"), (" mx\n", " mx.example.org.\n"),
+                        ("ns   ", "ns.example.org. "), ("slow ", "slow.example.org. ")):
+        absolute = absolute.replace(short, full, 1)
+    for text in (f"$ORIGIN example.org.\n{SOA}", absolute):
+        zone = ZoneDns.parse(text)
+        assert zone.find("example.org", "MX").records == (Mx(10, "mx.example.org"),)
+        assert zone.find("example.org", "TXT").records == (b"v=spf1 mx -all",)
+        assert zone.find("ns.example.org", "A").records == ("192.0.2.53",)
+        assert zone.find("sub.example.org", "TXT").records == (b"delegated",)
+        with pytest.raises(DnsFault):
+            zone.find("slow.example.org", "A")

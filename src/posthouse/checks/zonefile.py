@@ -31,9 +31,10 @@ Records = Mapping[str, Mapping[str, str | Sequence[str]]]
 # A type for private use carries a fault through the reader of master files.
 _FAULT_TYPE = 65_280
 _fault_line = re.compile(
-    rf"^((?:[^;\"\n]*[ \t])?)([A-Za-z0-9-]+)[ \t]+({'|'.join(FAULTS)})[ \t]*(;.*)?$", re.MULTILINE
+    rf"^((?:[^;\"\n]*[ \t])?)([A-Za-z0-9-]+)[ \t]+({'|'.join(FAULTS)})[ \t]*(;.*)?$",
+    re.MULTILINE | re.IGNORECASE,
 )
-_line_number = re.compile(r"<string>:(\d+): ?").sub
+_without_place = re.compile(r"<zone>:\d+: ?").sub
 
 
 class ZoneError(ValueError):
@@ -147,21 +148,50 @@ def _text(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def _ip4(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        raise ValueError(f"{text!r} is no IPv4 address") from None
+
+
+def _ip6(text: str) -> str:
+    try:
+        address = IPv6Address(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no IPv6 address") from None
+    if address.scope_id is not None:
+        raise ValueError(f"{text!r} counts on one machine only, and has no place in the DNS")
+    return str(address)
+
+
+def _number(text: str, most: int) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= most else None
+
+
 def _mx(text: str) -> Mx:
-    preference, _, exchange = text.strip().partition(" ")
-    if not preference.isdecimal() or not exchange.strip():
-        raise ValueError(f"{text!r} is no preference and exchange, such as '10 mx.example.org'")
-    return Mx(int(preference), _plain(exchange.strip()))
+    written, exchange = [*text.split(None, 1), "", ""][:2]
+    preference = _number(written, 65_535)
+    if preference is None or not exchange.strip():
+        words = "is no preference (0 to 65535) and exchange, such as '10 mx.example.org'"
+        raise ValueError(f"{text!r} {words}")
+    return Mx(preference, _plain(exchange.strip()))
 
 
 def _tlsa(text: str) -> Tlsa:
-    usage, selector, matching, data = text.split(None, 3)
-    return Tlsa(int(usage), int(selector), int(matching), bytes.fromhex(data))
+    written, numbers = text.split(None, 3), [_number(each, 255) for each in text.split(None, 3)[:3]]
+    try:
+        data = bytes.fromhex(written[3])
+        usage, selector, matching = (number for number in numbers if number is not None)
+    except (IndexError, ValueError):
+        words = "is not three numbers (0 to 255) and data in hexadecimal, such as '3 1 1 0123abcd…'"
+        raise ValueError(f"{text!r} {words}") from None
+    return Tlsa(usage, selector, matching, data)
 
 
 _READERS: dict[str, Callable[[str], Any]] = {
-    "A": lambda text: str(IPv4Address(text)),
-    "AAAA": lambda text: str(IPv6Address(text)),
+    "A": _ip4,
+    "AAAA": _ip6,
     "MX": _mx,
     "TXT": _text,
     "PTR": _plain,
@@ -175,25 +205,43 @@ def _master_file(text: str) -> Iterator[tuple[str, str, str | _Fault]]:
     """Name, type and data of each record. ZoneError."""
     # The reader of master files takes a while to load, and JSON does without.
     import dns.exception
-    import dns.name
-    import dns.zone
+    import dns.tokenizer
+    import dns.zonefile
 
-    marked = _fault_line.sub(_mark, text)
+    class Lines(dns.tokenizer.Tokenizer):
+        """Remembers where a record began: most errors are noticed behind its last line."""
+
+        begun = 1
+
+        def get(self, want_leading: bool = False, want_comment: bool = False) -> dns.tokenizer.Token:
+            if want_leading:
+                self.begun = self.where()[1]
+            return super().get(want_leading, want_comment)
+
+    class Collected(dns.zonefile.RRsetsReaderTransaction):
+        """Only a list: a zone would want all its names below one origin, and we read any name in the DNS."""
+
+        def add(self, *args: Any) -> None:
+            name, _, record = args
+            # RFC 2181 §5: the same record twice is one.
+            kept[name, record] = None
+
+    kept: dict[tuple[Any, Any], None] = {}
+    lines = Lines(_fault_line.sub(_mark, text), "<zone>")
+    manager = dns.zonefile.RRSetsReaderManager()
+    collected = Collected(manager, True, False)  # type: ignore[no-untyped-call]  # dnspython leaves it untyped
     try:
-        zone = dns.zone.from_text(
-            f"$TTL {TTL}\n{marked}", origin=dns.name.root, relativize=False, check_origin=False, allow_include=False
-        )
+        dns.zonefile.Reader(lines, manager.rdclass, collected, default_ttl=TTL).read()
     except (dns.exception.DNSException, ValueError) as error:
-        # The line that was put in front does not count; some errors are noticed at the end of the line.
-        words = _line_number(lambda match: f"near line {int(match[1]) - 1}: ", str(error))
-        raise ZoneError(f"the zone is no master file: {words}") from None
-    for name, _, record in zone.iterate_rdatas():
+        words = _without_place("", str(error))
+        raise ZoneError(f"the zone is no master file: near line {lines.begun}: {words}") from None
+    for name, record in kept:
         yield name.to_text(omit_final_dot=True), *_written(record)
 
 
 def _mark(match: re.Match[str]) -> str:
     """A line that orders a fault, as a record that a master file may hold."""
-    octets = f"{match[2].upper()} {match[3]}".encode()
+    octets = f"{match[2].upper()} {match[3].upper()}".encode()
     return f"{match[1]}TYPE{_FAULT_TYPE} \\# {len(octets)} {octets.hex()}"
 
 
