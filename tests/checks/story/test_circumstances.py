@@ -61,12 +61,44 @@ def test_a_given_path_that_is_none_is_kept_with_its_flaw(path: str) -> None:
     assert path.endswith(f"{found.mail_from.domain}>")
 
 
-def test_a_filter_behind_the_entry_may_have_noted_the_client() -> None:
+def test_a_filter_above_the_entry_may_have_noted_the_client() -> None:
     spf = 'Received-SPF: pass (ok) client-ip=192.0.2.77; envelope-from="alice@example.org"; helo=mx.example.org'
-    found = known(f"Received: by {OURS}; {DATE}", spf)
+    found = known(spf, received("mx.example.org", OURS, DATE))
     assert found.ip == "192.0.2.77"
     assert found.return_path == "<alice@example.org>"
     assert found.sources["ip"] == "Received-SPF"
+
+
+def test_what_the_sender_may_have_written_of_the_envelope_is_not_taken_for_it() -> None:
+    spf = "Received-SPF: pass client-ip=192.0.2.77; envelope-from=ceo@victim.example"
+    found = known(received("mx.example.org", OURS, DATE), spf, "Return-Path: <ceo@victim.example>")
+    assert (found.ip, found.return_path) == ("", "")
+    # Nor is it where it came over the wire just now, from that address.
+    found = known("Return-Path: <ceo@victim.example>", "Subject: x", given=Given(ip="192.0.2.1"))
+    assert (found.ip, found.return_path) == ("192.0.2.1", "")
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        [ENTRY.replace(" for ", " (envelope-from <crook@evil.example>) for ")],
+        [f"Authentication-Results: {OURS}; spf=pass smtp.mailfrom=crook@evil.example", ENTRY],
+    ],
+)
+def test_what_our_hosts_noted_of_the_sender_goes_before_his_own_return_path(above: list[str]) -> None:
+    found = known(*above, "Return-Path: <ceo@victim.example>", LOWER)
+    assert found.return_path == "<crook@evil.example>"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        received("x (envelope-from <ceo@victim.example>) (u [192.0.2.1])", OURS, DATE),
+        received("x ([192.0.2.1])", f"{OURS} (envelope-from <a@b.test>) (envelope-from <ceo@victim.example>)", DATE),
+    ],
+)
+def test_a_sender_in_a_comment_that_the_client_may_have_written_is_not_believed(entry: str) -> None:
+    assert not known(entry).has_mail_from
 
 
 def notes(*fields: str, hosts: tuple[str, ...] = ()) -> list[tuple[str, bool, list[str]]]:

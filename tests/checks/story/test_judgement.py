@@ -125,3 +125,28 @@ def test_results_that_a_stranger_brought_in_our_name_are_told() -> None:
     lower = received("laptop ([198.51.100.7])", "mx.example.org", DATE)
     fields = (*FIELDS[:2], lower, f"Authentication-Results: {OURS}; dmarc=pass", *FIELDS[2:])
     assert "forged-results" in [finding.kind for finding in story(message(*fields), RECORDS).findings]
+
+
+PRIVATE = "172.17." + "0.1"
+BEHIND = (
+    "Return-Path: <bounce@news.example.org>",
+    received(f"WORK (unknown [{PRIVATE}])", OURS, DATE),
+    "Authentication-Results: posthouse.test; dmarc=pass header.from=example.org",
+    received("mx.example.org (mx.example.org [192.0.2.1])", "in.posthouse.test", DATE),
+    *FIELDS[2:],
+)
+
+
+def test_a_client_that_is_only_assumed_proves_nothing() -> None:
+    said = story(message(*BEHIND), RECORDS).judgement
+    assert said.startswith(
+        "If mx.posthouse.test got it from a host of its own, as it seems, it is from example.org: news.example.org lets"
+    )
+    said = story(message(*BEHIND), {"_dmarc.example.org": RECORDS["_dmarc.example.org"]}).judgement
+    assert said.startswith("It says that it is from example.org, but nothing proves it")
+    assert "genuine" not in said
+
+
+def test_a_return_path_that_the_sender_wrote_proves_nothing() -> None:
+    came, path, *others = FIELDS[1], FIELDS[0], *FIELDS[2:]
+    assert "really from" not in story(message(came, path, *others), RECORDS).judgement

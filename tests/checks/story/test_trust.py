@@ -7,6 +7,7 @@ from checks.story.letters import OURS, received, trusted
 NOW = "Sat, 01 Mar 2025 18:15:30 +0000"
 STRANGER = "mx.example.org (mx.example.org [192.0.2.1])"
 INNER = "127.0.0.1"
+PRIVATE = "172.17." + "0.1"
 
 
 def believed(*fields: str, hosts: tuple[str, ...] = (), ip: str = "") -> list[str]:
@@ -82,16 +83,40 @@ def test_fields_without_a_client_are_of_the_house_that_wrote_the_next_one() -> N
 
 
 def test_a_stranger_behind_a_proxy_of_ours_is_a_stranger() -> None:
-    private = "172.17." + "0.1"
     fields = (
-        received(f"mx.example.org ([{private}])", OURS, NOW),
+        received(f"mx.example.org ([{PRIVATE}])", OURS, NOW),
         received("bank.example ([192.0.2.9])", "mx.example.org", NOW),
     )
     assert believed(*fields) == ["Received 1"]
     assert believed(*fields, hosts=(OURS,)) == ["Received 1"]
     # A host of ours there hands on what it has taken from outside.
-    fields = (received(f"in.posthouse.test ([{private}])", OURS, NOW), received(STRANGER, "in.posthouse.test", NOW))
+    fields = (received(f"in.posthouse.test ([{PRIVATE}])", OURS, NOW), received(STRANGER, "in.posthouse.test", NOW))
     assert believed(*fields) == ["Received 2", "Received 1"]
+
+
+BANK = received("bank.example ([192.0.2.9])", OURS, NOW)
+
+
+@pytest.mark.parametrize("hosts", [(), (OURS,)])
+def test_a_host_does_not_hand_a_message_to_itself_over_a_private_network(hosts: tuple[str, ...]) -> None:
+    assert believed(received(f"WORK (unknown [{PRIVATE}])", OURS, NOW), BANK, hosts=hosts) == ["Received 1"]
+    # A filter on the same machine does.
+    assert believed(received(f"localhost ([{INNER}])", OURS, NOW), BANK, hosts=hosts) == ["Received 2", "Received 1"]
+
+
+def test_a_client_without_an_address_is_not_ours_because_it_says_so() -> None:
+    assert believed(received("localhost", OURS, NOW), BANK) == ["Received 1"]
+    assert believed(received("localhost", OURS, NOW, "LMTP"), BANK) == ["Received 2", "Received 1"]
+    assert believed(received("", OURS, NOW, "ESMTPSA"), BANK) == ["Received 1"]
+
+
+def test_a_step_over_a_private_network_is_remembered() -> None:
+    top = received(f"WORK (unknown [{PRIVATE}])", OURS, NOW)
+    through = trusted(top, received("bank.example ([192.0.2.9])", "in.posthouse.test", NOW)).through
+    assert through is not None
+    assert through.where == "Received 1"
+    assert trusted(top, BANK).through is None
+    assert trusted(received(f"localhost ([{INNER}])", OURS, NOW), BANK).through is None
 
 
 def test_what_was_fetched_from_a_mailbox_came_in_where_that_mailbox_is() -> None:

@@ -4,15 +4,18 @@
     known.ip, known.mail_from, known.sources["mail_from"]        "192.0.2.1", Address(…), "Return-Path"
 
 A file keeps no envelope. But the last host writes Return-Path (RFC 5321 §4.4), its Received field has the client and
-the name that it gave, and others note down the rest. What is taken from there is as true as whoever wrote it, so each
-value says where it comes from.
+the name that it gave, and others note down the rest. Whoever sends a message may write all of these fields himself, so
+they count only where they stand above the field at which trust begins, or in that field; and each value says where it
+comes from.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 
+from posthouse.checks.story.hops import Hop
 from posthouse.checks.story.recorded import envelope_notes
 from posthouse.checks.story.trust import Trust
 from posthouse.mail.address import Address, AddressError, parse_path
@@ -25,6 +28,8 @@ GIVEN: Final = "given"
 _DELIVERED = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to", "x-forwarded-to")
 _RECIPIENTS: Final = 20
 _PATH_OCTETS: Final = 1_000
+# Exim and Dovecot write the sender into a comment behind the clause `by`.
+_find_envelope_from = re.compile(r"\(envelope-from (<[^<>\s]*>|[^<>\s()]+@[^<>\s()]+)\)", re.IGNORECASE).finditer
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,8 @@ class Circumstances:
     "" or empty where they are unknown. `at` is when the message came in. `flaw` is a sentence where the sender that was
     given is no address that a server would take; `mail_from` is then as near to one as can be, for SPF to look at.
 
-    `sources` tells of "ip", "helo", "mail_from", "rcpt_to" and "at" where each was taken from.
+    `sources` tells of "ip", "helo", "mail_from", "rcpt_to" and "at" where each was taken from. `through` is that of
+    trust, where client or sender hang on it.
     """
 
     ip: str = ""
@@ -60,6 +66,7 @@ class Circumstances:
     at: Instant | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     flaw: str = ""
+    through: Hop | None = None
 
     @property
     def return_path(self) -> str:
@@ -94,7 +101,8 @@ def circumstances(header: Header, trust: Trust, given: Given) -> Circumstances:
         sources["at"] = GIVEN
     elif entry is not None and entry.at is not None:
         at, sources["at"] = entry.at, entry.where
-    return Circumstances(ip, helo, mail_from, has_mail_from, rcpt_to, at, sources, flaw)
+    through = None if sources.get("ip") == sources.get("mail_from") == GIVEN else trust.through
+    return Circumstances(ip, helo, mail_from, has_mail_from, rcpt_to, at, sources, flaw, through)
 
 
 def _nearly(path: str) -> Address:
@@ -141,9 +149,14 @@ def _reverse_path(
 
 
 def _paths(header: Header, trust: Trust, given: Given) -> Iterator[tuple[str, str]]:
-    """Reverse-paths in angle brackets, the best first."""
+    """Reverse-paths in angle brackets, the best first: what came in with the message is none."""
+    entry = trust.entry
+    if entry is not None:
+        yield entry.where, _envelope_from(entry.received.raw)
     found = header.get("return-path")
-    if found is not None:
+    # Without a client nothing is asked about it, and it may be shown wherever it stands.
+    above = len(header.fields) if entry is None and not given.ip else entry.place if entry is not None else 0
+    if found is not None and found in header.fields[:above]:
         path = found.unfolded[:_PATH_OCTETS].decode("utf-8", "replace")
         yield "Return-Path", path if path.startswith("<") else f"<{path}>"
     for note in envelope_notes(header, trust):
@@ -153,6 +166,18 @@ def _paths(header: Header, trust: Trust, given: Given) -> Iterator[tuple[str, st
             yield note.kind, path if path.startswith("<") else f"<{path}>"
     if given.from_line:
         yield "From line", "<>" if given.from_line.upper() == "MAILER-DAEMON" else f"<{given.from_line}>"
+
+
+def _envelope_from(raw: str) -> str:
+    """The sender noted in a Received field, in angle brackets; "" where there is none.
+
+    The client may have put such a comment into its name or into its address: one that is not the only one, or has a
+    `by` behind it, is not believed.
+    """
+    found = list(_find_envelope_from(raw))
+    if len(found) != 1 or raw.lower().count("envelope-from") > 1 or " by " in raw[found[0].end() :].lower():
+        return ""
+    return found[0][1] if found[0][1].startswith("<") else f"<{found[0][1]}>"
 
 
 def _recipients(header: Header, trust: Trust, sources: dict[str, str]) -> tuple[Address, ...]:

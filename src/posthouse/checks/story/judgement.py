@@ -4,7 +4,7 @@
     "It is really from example.org, which signed it and lets 192.0.2.1 send for it."
 
 What was proven comes first, then what a reader should beware of. A domain is proven, never a person; and a proof says
-nothing about whether its owner means well.
+nothing about whether its owner means well. SPF is no proof where the client's address is only assumed.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def judge(
     """`found` with the gravest first; `pulled` are the strands, `notes` what others wrote down."""
     sentence, is_open = _proven(checked, known, pulled)
     if is_open:
-        sentence += _excuse(checked, pulled) or _remembered(checked, notes)
+        sentence += _excuse(checked, pulled) or _remembered(checked, known, notes)
     # That nobody can tell who wrote it has been said then.
     found = [finding for finding in found if checked.author is not None or finding.kind != "malformed"]
     grave = [finding for finding in found if finding.severity is Severity.HIGH]
@@ -55,6 +55,9 @@ def _proven(checked: Checked, known: Circumstances, pulled: Sequence[Strand]) ->
     dmarc = checked.dmarc
     proofs = _proofs([strand for strand in pulled if strand.holds], known, author)
     if dmarc is not None and dmarc.result == "pass":
+        if known.through is not None and not any(strand.holds and strand.method == "dkim" for strand in pulled):
+            by = shown(known.through.by) or "its receiver"
+            return f"If {by} got it from a host of its own, as it seems, it is from {author}{proofs}", False
         return f"It is really from {author}{proofs}", False
     if dmarc is not None and dmarc.result == "temperror":
         return f"Nobody can tell for now whether it is from {author}: the DNS gave no answer", False
@@ -101,9 +104,11 @@ def _excuse(checked: Checked, pulled: Sequence[Strand]) -> str:
     return ""
 
 
-def _remembered(checked: Checked, notes: Sequence[Note]) -> str:
+def _remembered(checked: Checked, known: Circumstances, notes: Sequence[Note]) -> str:
     """Why there is no proof any more, where one was seen, or could not be asked for."""
     for note in reversed(notes):
+        if known.through is not None and note.place > known.through.place:
+            continue
         if note.believed and not note.instance and any(
             result.method == "dmarc" and result.result == "pass" for result in note.results
         ):

@@ -80,13 +80,11 @@ def recorded(header: Header, trust: Trust, arc: Arc | None = None) -> tuple[Note
 
 
 def envelope_notes(header: Header, trust: Trust) -> Iterator[Note]:
-    """What the host that took the message in may have noted: above its Received field, or just below it, where a
-    filter behind it would write. That last is where a sender's own fields begin, so it is worth no more than they."""
+    """What the hosts that are trusted may have noted: above the Received field of the one that took it in. Filters
+    behind it may write just below that as well, but there a sender's own fields begin, and nobody can tell them apart.
+    """
     entry = trust.entry
-    if entry is None:
-        return
-    below = min((hop.place for hop in trust.hops if hop.place > entry.place), default=len(header.fields))
-    for place, field in enumerate(header.fields[:below]):
+    for place, field in enumerate(header.fields[: entry.place] if entry is not None else ()):
         note = _read(place, field)
         if note is not None and not note.instance:
             yield note

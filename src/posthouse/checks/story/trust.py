@@ -7,6 +7,9 @@
 Whoever sends a message may put any field into it, but only below those that later hosts put on top. So the top is
 believed, down to the field in which a host of our own says that it took the message from outside. Where nobody says
 which hosts are ours, they are those of the organization that wrote the topmost field: the file comes from its mailbox.
+
+What a client calls itself is its own choice, and behind a proxy strangers have private addresses too. So a step over
+such an address is an assumption, which `through` remembers; and no host hands a message to itself that way.
 """
 
 import re
@@ -20,6 +23,8 @@ from posthouse.checks.suffixes import registrable
 
 # How programs that fetch mail from a mailbox name what they did.
 _FETCHED = frozenset(("IMAP", "IMAPS", "IMAP4", "POP3", "POP3S", "POP"))
+_is_smtp = re.compile(r"(?:UTF8|E)?SMTP(?:SA|S|A)?").fullmatch
+_is_submitted = re.compile(r"(?:UTF8|E)SMTPS?A").fullmatch
 # "by host (192.0.2.7)", "by host ([IPv6:2001:db8::7])"
 _find_own_address = re.compile(r"\bby\s+\S+\s+\(\[?(?:IPv6:)?([0-9A-Fa-f:.]{3,45})\]?[ )]", re.IGNORECASE).search
 
@@ -28,12 +33,15 @@ class Trust(NamedTuple):
     """`hops` in the order of travel, those of our own marked; `entry` is the one that took the message from outside.
 
     `entry` is None where no field is trusted. `assumed` where nobody said which hosts are ours. `how` is a sentence.
+    `through` is the topmost one that was handed the message over a private network, where fields below it are trusted:
+    that it was another host of ours is likely, and no more.
     """
 
     hops: tuple[Hop, ...]
     entry: Hop | None
     assumed: bool
     how: str
+    through: Hop | None = None
 
     def ours(self, name: str) -> bool:
         """Whether a host belongs to the organization of those that are trusted."""
@@ -51,7 +59,10 @@ def find(way: Sequence[Hop], hosts: Collection[str] = (), ip: str = "") -> Trust
     trusted = searched.walk(tuple(reversed(way)))
     marked = tuple(replace(hop, trusted=hop.number in trusted) for hop in way)
     entry = next((hop for hop in marked if hop.trusted), None)
-    return Trust(marked, entry, not hosts, searched.sentence(marked, entry))
+    through = next(
+        (hop for hop in reversed(marked) if hop is not entry and hop.trusted and _is_closed(hop.received.ip)), None
+    )
+    return Trust(marked, entry, not hosts, searched.sentence(marked, entry), through)
 
 
 class _Search:
@@ -70,7 +81,11 @@ class _Search:
             return {hop.number for hop in downwards[: at + 1]} if at is not None and self._one(downwards, at) else set()
         trusted: set[int] = set()
         from_inside = fetched = False
+        before: Hop | None = None
         for hop in downwards:
+            if before is not None and not fetched and hop.by == before.by and _is_closed(before.received.ip):
+                break
+            before = hop
             if not (fetched or self._is_ours(hop.by, from_inside or not (trusted or self._hosts))):
                 break
             trusted.add(hop.number)
@@ -121,8 +136,17 @@ class _Search:
                 or (received.host and _organization(received.host.lower()) in self._ours)
                 or (own is not None and same_network(own[1], received.ip))
             )
-        # Without an address there is but the name to go by, which is whatever the client said.
-        return not received.frm or is_inside_name(received.frm)
+        if not received.frm:
+            # Who logs in to submit is not told, and may have written the rest.
+            return not _is_submitted(received.protocol)
+        # Without an address there is but the name to go by, which is whatever a client of SMTP says.
+        local = received.raw.startswith("(from ") or bool(received.protocol and not _is_smtp(received.protocol))
+        return local and is_inside_name(received.frm)
+
+
+def _is_closed(ip: str) -> bool:
+    """Whether an address is of a network of several machines that is closed to the world."""
+    return inside(ip) not in ("", "this machine")
 
 
 def _organization(name: str) -> str:
