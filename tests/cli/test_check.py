@@ -92,8 +92,20 @@ def test_spf_is_counted_followed_and_laid_flat(tmp_path: Path) -> None:
     assert spf["tree"]["terms"][1]["record"] == "v=spf1 ip4:198.51.100.0/28 -all"
     assert spf["networks"][1] == {"network": "198.51.100.0/28", "by": ["include:spf.far.test", "ip4:198.51.100.0/28"]}
     out = check(tmp_path, PERFECT).out
-    assert "└─ include:spf.far.test" in out
+    assert "├─ include:spf.far.test" in out
     assert "flat v=spf1 ip4:192.0.2.1 ip4:198.51.100.0/28 -all" in out
+
+
+def test_the_tree_keeps_the_order_of_the_record_and_all_of_a_trouble(tmp_path: Path) -> None:
+    far = f"{'a' * 60}.test"
+    own = {**PERFECT["example.org"], "TXT": [f"v=spf1 mx include:{far} ip4:192.0.2.9 -all"]}
+    records = {**PERFECT, "example.org": own}
+    out = check(tmp_path, records).out
+    tree = out[out.index("    example.org") :].splitlines()[:6]
+    assert tree[1:] == [
+        "    ├─ mx", f"    ├─ include:{far}", f"    │  ({far} has no SPF record)", "    └─ ip4:192.0.2.9 -all",
+        "    flat there is none: not everything in it could be read",
+    ]  # fmt: skip
 
 
 def test_a_listed_address_must_be_mended(tmp_path: Path) -> None:

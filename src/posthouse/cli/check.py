@@ -93,6 +93,7 @@ def _facts(report: "Report") -> dict[str, object]:
             "tree": _branch(tree.root),
             "networks": [{"network": str(each.network), "by": list(each.by)} for each in tree.networks],
             "flattened": tree.flattened() if tree.root.text else "",
+            "not_flattened": tree.unlike() if tree.root.text else "",
         },
         "exchanges": [
             {"name": each.name, "preference": each.preference, "addresses": list(each.addresses)}

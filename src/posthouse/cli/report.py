@@ -4,7 +4,7 @@ Everything fits into 80 columns, and what strangers publish gets onto the termin
 the output is no terminal there are neither colours nor line breaks inside a sentence.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -112,25 +112,29 @@ def _spf(tree: Tree) -> Iterator["RenderableType"]:
     if branches:
         lines = list(_tree(tree.root, ""))
         for left, lookups in lines[:_TREE_LINES]:
-            yield Text.assemble((f"    {said(left, 62)}".ljust(68), "dim"), (lookups, "dim"))
+            words = said(left, _CHARACTERS)
+            yield _line("    ", Text(f"{words:64}{lookups}" if lookups else words, style="dim"), "dim")
         if len(lines) > _TREE_LINES:
             yield Text(f"    ⋮ {len(lines) - _TREE_LINES} more", style="dim")
     if branches or tree.lookups:
-        yield _line("    flat ", Text(said(tree.flattened(), _FLAT)), "dim")
+        flat = tree.flattened() or f"there is none: {tree.unlike()}"
+        yield _line("    flat ", Text(said(flat, _FLAT)), "dim")
 
 
 def _tree(branch: Branch, front: str) -> Iterator[tuple[str, str]]:
     if not front:
         yield branch.domain, f"{branch.lookups} lookup{'s' if branch.lookups != 1 else ''}"
-    plain = [term for term in branch.terms if isinstance(term, str)]
-    below = [term for term in branch.terms if isinstance(term, Branch)]
-    shown: Sequence[str | Branch] = [*([" ".join(plain)] if plain else []), *below]
+    # The order decides: of the terms, the first that matches.
+    groups = [(plain, list(terms)) for plain, terms in groupby(branch.terms, key=lambda term: isinstance(term, str))]
+    shown = [part for plain, terms in groups for part in ([" ".join(map(str, terms))] if plain else terms)]
     for number, term in enumerate(shown):
         last = number == len(shown) - 1
         arm = "└─ " if last else "├─ "
         if isinstance(term, str):
             yield f"{front}{arm}{term}", ""
             continue
-        trouble = f"  ({term.trouble})" if term.trouble else ""
-        yield f"{front}{arm}{term.term}{trouble}", str(term.lookups) if term.lookups else ""
-        yield from _tree(term, f"{front}{'   ' if last else '│  '}")
+        yield f"{front}{arm}{term.term}", str(term.lookups) if term.lookups else ""
+        below = f"{front}{'   ' if last else '│  '}"
+        if term.trouble:
+            yield f"{below}({term.trouble})", ""
+        yield from _tree(term, below)

@@ -84,6 +84,50 @@ def test_more_than_ten_lookups_are_a_fault_with_a_record_that_mends_it() -> None
     assert item(found, State.WRONG).publish[0].data == "v=spf1 ip4:198.51.100.0/24 ip6:2001:db8:5::/48 -all"
 
 
+ELEVEN = " ".join(f"a:h{n}.test" for n in range(11))
+HELD = {f"h{n}_test": {"A": [f"198.51.100.{n}"]} for n in range(11)}
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    (f"v=spf1 -ip4:192.0.2.66 ip4:192.0.2.0/24 {ELEVEN} ~all", "-ip4:192.0.2.66 stands before ip4:192.0.2.0/24"),
+    (f"v=spf1 ~a:h1.test {ELEVEN} -all", "~a:h1.test stands before a:h0.test"),
+    (f"v=spf1 ?include:one.test {ELEVEN} -all", "?include:one.test stands before a:h0.test"),
+    (f"v=spf1 include:but.test {ELEVEN} -all", "-ip4:203.0.113.5 stands before ip4:203.0.113.0/24"),
+    (f"v=spf1 {ELEVEN} ~ip4:192.0.2.66 -all", "~ip4:192.0.2.66 says another thing"),
+    (f"v=spf1 {ELEVEN} a:slow.test -all", "not everything"),
+    (f"v=spf1 {ELEVEN} include:gone.test -all", "not everything"),
+    (f"v=spf1 {ELEVEN} redirect=%{{l}}.test", "redirect depends"),
+])  # fmt: skip
+def test_a_list_of_networks_is_not_proposed_where_it_would_say_another_thing(text: str, words: str) -> None:
+    found = tree(
+        text, **HELD, slow_test={"A": ["SERVFAIL"]},
+        but_test={"TXT": ["v=spf1 -ip4:203.0.113.5 ip4:203.0.113.0/24 ~all"]},
+    )  # fmt: skip
+    assert (words in found.unlike(), found.flattened()) == (True, "")
+    much = next(each for each in found.items if "lookups, and no more" in each.found)
+    assert not much.publish
+    assert words in much.change
+    assert "says the same" not in much.change
+
+
+@pytest.mark.parametrize(("text", "flat"), [
+    # What an include forbids only ends the include; and "all" at its end matches nothing outside.
+    ("v=spf1 include:only.test ip4:203.0.113.0/24 -all", "v=spf1 ip4:192.0.2.7 ip4:203.0.113.0/24 -all"),
+    ("v=spf1 ip4:192.0.2.7 -ip4:192.0.2.66 -all", "v=spf1 ip4:192.0.2.7 -all"),
+    ("v=spf1 ip4:192.0.2.7", "v=spf1 ip4:192.0.2.7 ?all"),
+])  # fmt: skip
+def test_what_forbids_without_a_difference_does_not_hinder_a_list(text: str, flat: str) -> None:
+    only = {"TXT": ["v=spf1 ip4:192.0.2.7 -ip4:203.0.113.5 -all"]}
+    assert tree(text, only_test=only).flattened() == flat
+
+
+def test_lookups_that_are_left_in_the_flat_record_are_told() -> None:
+    found = tree(f"v=spf1 include:dyn.test {ELEVEN} -all", **HELD, dyn_test={"TXT": ["v=spf1 exists:%{i}.x.test -all"]})
+    much = item(found, State.WRONG)
+    assert "says the same with 2 lookups" in much.change
+    assert "include:dyn.test" in much.publish[0].data
+
+
 def test_close_to_the_limit_there_is_advice() -> None:
     found = tree("v=spf1 " + "include:two.test " * 9 + "-all")
     assert item(found, State.ADVICE).found == "the policy takes 9 of 10 lookups"
@@ -119,10 +163,37 @@ def test_a_domain_without_a_record_is_told_one() -> None:
     assert item(silent, State.WRONG).publish[0].data == "v=spf1 -all"
 
 
-@pytest.mark.parametrize("text", ["v=spf1 mx", "v=spf1 mx ?all"])
-def test_a_policy_that_forbids_nothing_gets_advice(text: str) -> None:
-    advice = item(tree(text), State.ADVICE)
-    assert advice.publish[0].data == "v=spf1 mx ~all"
+@pytest.mark.parametrize(("text", "words", "record"), [
+    ("v=spf1 mx", "nothing about everybody else", "v=spf1 mx ~all"),
+    ("v=spf1 mx ?all", "it ends with ?all", "v=spf1 mx ~all"),
+    ("v=spf1 mx ?ALL", "it ends with ?all", "v=spf1 mx ~all"),
+    ("v=spf1 mx exp=why.test ?all", "it ends with ?all", "v=spf1 mx ~all exp=why.test"),
+    ("v=spf1 mx ?all exp=why.test", "it ends with ?all", "v=spf1 mx ~all exp=why.test"),
+    ("v=spf1 mx exp=why.test", "nothing about everybody else", "v=spf1 mx ~all exp=why.test"),
+    ("v=spf1 ?all mx include:one.test", "?all stands before mx", "v=spf1 mx include:one.test ~all"),
+    ("v=spf1 mx ?all -all", "it ends with ?all", "v=spf1 mx ~all"),
+    ("v=spf1 ?all redirect=one.test", "?all stands beside redirect=one.test", ""),
+    ("v=spf1 redirect=open.test", "the record of open.test, to which it redirects, ends with ?all", ""),
+])  # fmt: skip
+def test_a_policy_that_forbids_nothing_gets_advice(text: str, words: str, record: str) -> None:
+    advice = item(tree(text, open_test={"TXT": ["v=spf1 ip4:192.0.2.1 ?all"]}), State.ADVICE)
+    assert words in advice.found
+    assert [entry.data for entry in advice.publish] == ([record] if record else [])
+
+
+@pytest.mark.parametrize("target", ["gone.test", "slow.test", "%{l}.test"])
+def test_a_redirect_that_leads_nowhere_wants_no_other_end(target: str) -> None:
+    found = tree(f"v=spf1 redirect={target}", slow_test={"TXT": ["SERVFAIL"]})
+    assert not [each for each in found.items if "~all" in each.change]
+
+
+@pytest.mark.parametrize("terms", [
+    "ip4:0.0.0.0/0", "ip4:0.0.0.0/1 ip4:128.0.0.0/1", "ip4:128.0.0.0/1", "ip6:::/0", "ip6:2000::/4",
+])  # fmt: skip
+def test_half_of_the_internet_is_as_bad_as_everybody(terms: str) -> None:
+    found = tree(f"v=spf1 {terms} -all")
+    assert ["half of the internet" in each for each in wrong(found)] == [True]
+    assert not [each for each in found.items if each.state is State.GOOD]
 
 
 def test_a_network_of_half_the_world_gets_advice() -> None:
@@ -132,7 +203,8 @@ def test_a_network_of_half_the_world_gets_advice() -> None:
 def test_a_dns_that_does_not_answer_is_no_fault_of_the_domain() -> None:
     assert item(tree("TIMEOUT"), State.UNKNOWN)
     found = tree("v=spf1 include:slow.test -all", slow_test={"TXT": ["TIMEOUT"]})
-    assert not wrong(found)
+    assert [each.state for each in found.items] == [State.UNKNOWN]
+    assert found.flattened() == ""
     assert "slow.test could not be asked" in item(found, State.UNKNOWN).found
 
 

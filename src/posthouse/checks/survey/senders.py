@@ -8,7 +8,8 @@ could ever get, so that the owner sees what his record comes to. Lookups are cou
 nothing matches: a record that is included twice costs twice.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import Final, NamedTuple
@@ -31,6 +32,7 @@ NETWORKS: Final = 4_000
 RECORD_OCTETS: Final = 450
 # A network of more addresses than this is hardly one's own.
 _WIDE = {4: 14, 6: 28}
+_IN_USE: Final = IPv6Network("2000::/3")
 _NEAR_LIMIT: Final = 9
 _ADDRESSES: Final = 50
 _ENDLESS: Final = f"it leads more than {DEPTH} records deep, or to more than {FOLLOWED} names, and was not followed"
@@ -66,7 +68,8 @@ class Tree:
     """The whole policy. `rest` says what becomes of everybody else: a qualifier, or "" where nothing says so.
 
     `loose` are terms that cannot be laid flat, since they depend on the message; `voids` the names in it that lead to
-    nothing. `uses_mx`: the mail hosts may send.
+    nothing. `uses_mx`: the mail hosts may send. `order` names a term that forbids before one that permits, `lesser` are
+    the outermost terms that forbid, and `cut` says that there is more than was kept.
     """
 
     root: Branch
@@ -78,18 +81,43 @@ class Tree:
     everybody: bool = False
     uses_mx: bool = False
     uses_ptr: bool = False
+    order: str = ""
+    lesser: list[Directive] = field(default_factory=list)
+    cut: bool = False
     troubles: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
     items: tuple[Item, ...] = ()
 
+    def unlike(self) -> str:
+        """Why no list of networks says the same, "" where one does."""
+        # RFC 7208 §4.6.2: terms are tried from left to right, and the first that matches decides.
+        if self.troubles or self.faults:
+            return "not everything in it could be read"
+        if self.order:
+            return f"{self.order}, and a list of networks would lose that"
+        for term in self.lesser:
+            if term.qualifier != (self.rest or "neutral"):
+                return f"{shown(term.text)} says another thing than its end, and a list of networks would lose that"
+        if any(term.lower().startswith("redirect=") for term in self.loose):
+            return "its redirect depends on the message"
+        return "it comes to more networks than were kept" if self.cut else ""
+
     def flattened(self) -> str:
-        """The same policy in one record without lookups, but for what cannot be laid flat."""
+        """The same policy in one record without lookups, but for what cannot be laid flat; "" where `unlike` says why
+        there is none."""
+        if self.unlike():
+            return ""
         v4 = collapse_addresses(each.network for each in self.networks if isinstance(each.network, IPv4Network))
         v6 = collapse_addresses(each.network for each in self.networks if isinstance(each.network, IPv6Network))
         terms = [f"ip4:{_short(network)}" for network in v4] + [f"ip6:{_short(network)}" for network in v6]
-        end = _ALL.get(self.rest, "~all")
+        end = _ALL.get(self.rest, "?all")
         return " ".join([syntax.VERSION, *terms, *dict.fromkeys(self.loose), "+all" if self.everybody else end])
+
+    def lookups_flat(self) -> int:
+        """How many lookups the flattened record takes."""
+        below = {branch.term: branch.lookups for branch in self.root.terms if isinstance(branch, Branch)}
+        return sum(1 + below.get(term, 0) for term in dict.fromkeys(self.loose))
 
 
 _ALL = {"fail": "-all", "softfail": "~all", "neutral": "?all", "pass": "+all"}
@@ -125,6 +153,8 @@ class _Walk:
         self._records: dict[str, Record | str] = {}
         self._hosts: dict[str, tuple[str, ...]] = {}
         self._followed = 0
+        # A term that forbids, of the record that is being read or of those that lead to it by redirect.
+        self._against = ""
 
     async def record(self, branch: Branch, way: _Way) -> None:
         """Reads the record of a branch and follows its terms."""
@@ -142,6 +172,7 @@ class _Walk:
     async def _directive(self, branch: Branch, directive: Directive, way: _Way) -> None:
         tree = self.tree
         passes = directive.qualifier == "pass" and way.counts
+        self._ordered(directive, way)
         if isinstance(directive, syntax.All):
             branch.terms.append(directive.text)
             tree.rest = directive.qualifier if way.outer else tree.rest
@@ -155,11 +186,25 @@ class _Walk:
         elif isinstance(directive, syntax.Include):
             branch.lookups += 1
             below = way._replace(outer=False, counts=passes)
+            # What an include forbids only ends the include.
+            against, self._against = self._against, "" if passes else self._against
             await self._onward(branch, directive.text, directive.domain, below)
+            self._against = against
         else:
             branch.lookups += 1
             branch.terms.append(directive.text)
             await self._hosts_of(branch, directive, way, passes)
+
+    def _ordered(self, directive: Directive, way: _Way) -> None:
+        """Notes what depends on the order of the terms."""
+        if not way.counts:
+            return
+        if directive.qualifier == "pass":
+            if self._against and not self.tree.order:
+                self.tree.order = f"{shown(self._against)} stands before {shown(directive.text)}"
+        elif not isinstance(directive, syntax.All):
+            self._against = directive.text
+            self.tree.lesser += [directive] if way.outer else []
 
     async def _hosts_of(self, branch: Branch, directive: Directive, way: _Way, passes: bool) -> None:
         """The networks of an `a` or `mx`; what else asks the DNS depends on the message."""
@@ -262,11 +307,13 @@ class _Walk:
                     continue
                 self.tree.evidence.append(asked(kind, host, answer.records))
                 found += answer.records[:_ADDRESSES]
+                self.tree.cut = self.tree.cut or len(answer.records) > _ADDRESSES
             self._hosts[host] = tuple(found)
         return self._hosts[host]
 
-    def _allow(self, networks: Iterable[Network], way: _Way, term: str) -> None:
+    def _allow(self, networks: Sequence[Network], way: _Way, term: str) -> None:
         room = NETWORKS - len(self.tree.networks)
+        self.tree.cut = self.tree.cut or len(networks) > room
         self.tree.networks += [Allowed(network, (*way.by, term)) for network in networks][: max(room, 0)]
 
     def _trouble(self, branch: Branch, words: str) -> None:
@@ -308,10 +355,10 @@ def _items(domain: str, tree: Tree, takes_mail: bool) -> list[Item]:
         Item(TOPIC, domain, State.WRONG, words, "the whole policy counts for nothing (permerror)", _mend(words, domain))
         for words in dict.fromkeys(tree.troubles)
     ]
-    items += [Item(TOPIC, domain, State.UNKNOWN, words) for words in dict.fromkeys(tree.faults)]
+    items += [Item(TOPIC, domain, State.UNKNOWN, words, evidence=evidence) for words in dict.fromkeys(tree.faults)]
     items += _counted(domain, tree)
     items += _ending(domain, tree)
-    if not any(item.state is State.WRONG for item in items):
+    if not tree.faults and not any(item.state is State.WRONG for item in items):
         who = _who(tree)
         items.insert(0, Item(TOPIC, domain, State.GOOD, who, evidence=evidence))
     return items
@@ -338,17 +385,28 @@ def collapse_v4(tree: Tree) -> list[IPv4Network]:
     return list(collapse_addresses(each.network for each in tree.networks if isinstance(each.network, IPv4Network)))
 
 
+def _flat(domain: str, tree: Tree) -> tuple[str, tuple[Entry, ...]]:
+    """What to do about too many lookups, and the record that takes fewer where there is one."""
+    change = "take includes away that nobody needs"
+    why, flat, lookups = tree.unlike(), tree.flattened(), tree.lookups_flat()
+    if not why and len(flat) > RECORD_OCTETS:
+        why = f"it comes to a record of {len(flat)} characters"
+    if not why and lookups > LOOKUPS:
+        why = f"{lookups} lookups would be left of what depends on the message"
+    if why:
+        return f"{change}; no record without lookups can take its place: {why}", ()
+    fewer = f"with {lookups} lookup{'s' if lookups != 1 else ''}" if lookups else "without lookups"
+    words = f"the record below says the same {fewer}, but has to be changed whenever one of the others is"
+    return f"{change}; {words}", (Entry(domain, "TXT", flat),)
+
+
 def _counted(domain: str, tree: Tree) -> list[Item]:
     items: list[Item] = []
     if tree.lookups > LOOKUPS:
-        flat = tree.flattened()
-        fits = len(flat) <= RECORD_OCTETS and not tree.troubles
+        change, record = _flat(domain, tree)
         items.append(Item(
             TOPIC, domain, State.WRONG, f"the policy takes {tree.lookups} lookups, and no more than {LOOKUPS} are made",
-            "receivers give up (permerror), and mail that comes from the later terms is refused",
-            "take includes away that nobody needs; the record below says the same without lookups, but has to be"
-            " changed whenever one of the others is" if fits else "take includes away that nobody needs",
-            (Entry(domain, "TXT", flat),) if fits else (),
+            "receivers give up (permerror), and mail that comes from the later terms is refused", change, record,
         ))  # fmt: skip
     elif tree.lookups >= _NEAR_LIMIT:
         found = f"the policy takes {tree.lookups} of {LOOKUPS} lookups"
@@ -379,6 +437,11 @@ def _ending(domain: str, tree: Tree) -> list[Item]:
             TOPIC, domain, State.WRONG, "the policy lets everybody send (+all)", "any forgery passes",
             "end it with -all or ~all",
         )]  # fmt: skip
+    if _most(tree):
+        return [Item(
+            TOPIC, domain, State.WRONG, f"the policy lets half of the internet send, by {_by(tree)}",
+            "almost any forgery passes, as with +all", "name the networks that mail really comes from",
+        ), *_neutral(domain, tree)]  # fmt: skip
     wide = [each for each in tree.networks if each.network.prefixlen < _WIDE[each.network.version]]
     items = [
         Item(
@@ -387,10 +450,60 @@ def _ending(domain: str, tree: Tree) -> list[Item]:
         )
         for each in wide[:3]
     ]  # fmt: skip
-    if tree.rest in ("", "neutral") and tree.root.text and not tree.root.trouble:
-        found = "the policy says nothing about everybody else" if not tree.rest else "it ends with ?all"
-        text = tree.root.text.removesuffix("?all").strip()
-        record = (Entry(domain, "TXT", f"{text} ~all"),) if "redirect=" not in text else ()
-        means = "it forbids nobody anything, and so protects from nothing"
-        items.append(Item(TOPIC, domain, State.ADVICE, found, means, "end it with ~all, later with -all", record))
-    return items
+    return [*items, *_neutral(domain, tree)]
+
+
+def _most(tree: Tree) -> bool:
+    """Whether half of all addresses of a family may send; those of IPv6 in use are an eighth of all."""
+    v6 = collapse_addresses(each.network for each in tree.networks if isinstance(each.network, IPv6Network))
+    used = [network for network in v6 if network.overlaps(_IN_USE)]
+    return (
+        sum(network.num_addresses for network in collapse_v4(tree)) >= 2**31
+        or sum(min(network.num_addresses, _IN_USE.num_addresses) for network in used) >= _IN_USE.num_addresses // 2
+    )
+
+
+def _by(tree: Tree) -> str:
+    """The terms of the largest networks."""
+    wide = sorted((each for each in tree.networks), key=lambda each: each.network.prefixlen)
+    return " and ".join(dict.fromkeys(shown(each.by[-1]) for each in wide[:2]))
+
+
+def _neutral(domain: str, tree: Tree) -> list[Item]:
+    """What is said where nobody is forbidden anything."""
+    if tree.rest not in ("", "neutral") or not tree.root.text or tree.root.trouble:
+        return []
+    means = "it forbids nobody anything, and so protects from nothing"
+    leads = [term for term in tree.root.terms if isinstance(term, Branch) and term.term.startswith("redirect=")]
+    if leads:
+        # Where the redirect leads nowhere, that is what is wrong.
+        says = "ends with ?all" if tree.rest else "says nothing about everybody else"
+        found = f"the record of {shown(leads[0].domain)}, to which it redirects, {says}"
+        change = "end that record with ~all, later with -all"
+        return [] if leads[0].trouble else [Item(TOPIC, domain, State.ADVICE, found, means, change)]
+    version, *terms = tree.root.text.split()
+    kept = [term for term in terms if not _is_all(term)]
+    mechanisms = [term for term in kept if not _is_modifier(term)]
+    modifiers = [term for term in kept if _is_modifier(term)]
+    redirects = [term for term in modifiers if term.lower().startswith("redirect=")]
+    found = "the policy says nothing about everybody else"
+    if tree.rest:
+        behind = [term for term in terms[terms.index(next(filter(_is_all, terms))) + 1 :] if term not in modifiers]
+        found = "it ends with ?all"
+        if [term for term in behind if not _is_all(term)]:
+            found = f"?all stands before {shown(behind[0])}, so that nothing behind it counts"
+        if redirects:
+            found = f"?all stands beside {shown(redirects[0])}, which therefore counts for nothing"
+            return [Item(TOPIC, domain, State.ADVICE, found, means, "take ?all or the redirect away")]
+    elif redirects:
+        return []
+    record = Entry(domain, "TXT", " ".join([version, *mechanisms, "~all", *modifiers]))
+    return [Item(TOPIC, domain, State.ADVICE, found, means, "end it with ~all, later with -all", (record,))]
+
+
+def _is_all(term: str) -> bool:
+    return term.lower().lstrip("+-?~") == "all"
+
+
+# RFC 7208 §4.6.1: the name of a modifier ends with an equals sign, which no mechanism has before its colon.
+_is_modifier = re.compile(r"[A-Za-z][A-Za-z0-9._-]*=").match
