@@ -226,3 +226,36 @@ def test_no_text_whatever_breaks_the_check(text: str, name: str) -> None:
     message = Message.parse(f"From: {name} <a@b.example>\r\nReply-To: {text}\r\n\r\n{text}".encode(errors="replace"))
     found = check(message, CIRCLE)
     assert found.verdict.result in ("none", "neutral", "softfail")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("posthouse.test", "calls itself posthouse.test, but is from evil.example"),
+        ("www.posthouse.test", "calls itself www.posthouse.test, but is from evil.example"),
+        ("posthouse.test Helpdesk", "calls itself posthouse.test, but is from evil.example"),
+        ("Ann of PostHouse.test", "calls itself posthouse.test, but is from evil.example"),
+        ("ｐosthouse．test", "calls itself posthouse.test, but is from evil.example"),
+        ("Posthouse IT", "calls itself posthouse.test, but is from evil.example"),
+        ("Your P0sthouse Support-Team", "calls itself posthouse.test, but is from evil.example"),
+        ("PostHouse", "calls itself posthouse.test, but is from evil.example"),
+        ("p0sthouse.test security",
+         "calls itself p0sthouse.test, which looks like posthouse.test, but the o is a 0"),
+        ("köln-messe.test", "calls itself xn--kln-messe-07a.test, but is from evil.example"),
+        ("Köln Messe Service", "calls itself xn--kln-messe-07a.test, but is from evil.example"),
+    ],
+)
+def test_the_name_of_our_own_domain_before_a_strange_address_is_told(name: str, sentence: str) -> None:
+    ours = Circle(known=[Known("posthouse.test", Kin.OWN), Known("xn--kln-messe-07a.test", Kin.OWN)])
+    found = told(check(letter(f'From: "{name}" <x@evil.example>'), Circle(beside=ours)))
+    assert found["brand"] == (Severity.MEDIUM, sentence)
+    assert told(check(letter(f'From: "{name}" <x@mail.posthouse.test>'), ours)) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["Ann Schmidt", "Frau Schmidt", "Schmidt & Partner", "Support", "Office Team", "St.Gallen", "Dr.Ann.Smith",
+             "evil.example", "Version 1.2.3", "IT Support"]
+)
+def test_who_merely_shares_a_word_with_our_domain_is_left_alone(name: str) -> None:
+    ours = Circle(known=[Known("schmidt.test", Kin.OWN), Known("office.test", Kin.OWN), Known("it.test", Kin.OWN)])
+    assert check(letter(f'From: "{name}" <x@evil.example>'), ours).findings == ()

@@ -70,6 +70,14 @@ def test_a_name_of_the_settings_is_protected(tmp_path: Path) -> None:
     watched(tmp_path, work, [Known("paypal.com", Kin.PROTECTED, "PayPal")])
 
 
+def test_the_name_of_our_domain_is_told_to_an_account_that_knows_nobody(tmp_path: Path) -> None:
+    async def work(watch: Watch) -> None:
+        reply = await watch.receive('"Posthouse Helpdesk" <info@strange.test>')
+        assert await watch.warning(reply) == "calls itself posthouse.test, but is from strange.test"
+
+    watched(tmp_path, work)
+
+
 def test_the_name_of_a_colleague_before_a_strange_address_is_told(tmp_path: Path) -> None:
     async def work(watch: Watch) -> None:
         bob = watch.office.accounts[BOB]

@@ -15,19 +15,20 @@ and what was found is shown to the reader: a message is never dropped for how it
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 from unicodedata import normalize
 
 from posthouse.checks import phrases
 from posthouse.checks.finding import Finding, Severity, ranked, result, sentence
-from posthouse.checks.lookalike import Kin, Known
+from posthouse.checks.lookalike import Index, Kin, Known
+from posthouse.checks.lookalike import check as compare
 from posthouse.checks.lookalike.scripts import invisible, mixture, overrides, scripts
-from posthouse.checks.lookalike.skeleton import shape
+from posthouse.checks.lookalike.skeleton import shape, visible
 from posthouse.checks.phrases import Topic
 from posthouse.checks.suffixes import registrable
-from posthouse.mail.address import Address
+from posthouse.mail.address import Address, AddressError, parse_domain
 from posthouse.mail.bodies import bodies
 from posthouse.mail.headers import Header
 from posthouse.mail.mailboxes import mailboxes
@@ -37,12 +38,19 @@ from posthouse.mail.verdict import Verdict
 
 # So much of a display name, a subject and a body is looked at; of a body also in octets, before it is decoded.
 _NAME_CHARACTERS = 200
+_RAW_CHARACTERS = 2_000
 _SUBJECT_CHARACTERS = 1_000
 _BODY_CHARACTERS = 8_192
 _BODY_OCTETS = 32_768
 _TEXTS = 2
 _ATTACHMENTS = 20
 _REPLY_TO = 5
+_DOMAINS = 10
+# The first label of a domain counts as its owner's name from so many letters on; a name is looked for in so many
+# pieces at most, and these in runs of so many.
+_LABEL_FROM = 4
+_PIECES = 60
+_RUN = 6
 
 # Where anybody gets an address within a minute; an answer that leads there from a firm's address is no firm's.
 FREEMAIL = frozenset((
@@ -54,20 +62,30 @@ FREEMAIL = frozenset((
 ))
 
 # Words of names that many share: a name of nothing else is nobody's.
-_EMPTY_WORDS = frozenset((
+_TITLES = frozenset((
     "dr", "prof", "professor", "mr", "mrs", "ms", "miss", "mx", "sir", "herr", "frau", "monsieur", "madame",
     "m", "mme", "sr", "sra", "dott", "ing", "dipl", "mag", "phd", "md", "jr", "sen",
-    "admin", "administrator", "abuse", "account", "accounts", "accounting", "billing", "bot", "buchhaltung",
-    "ceo", "cfo", "contact", "customer", "daemon", "delivery", "desk", "einkauf", "finance", "help", "helpdesk",
-    "hostmaster", "hr", "info", "invoice", "it", "kontakt", "kundenservice", "list", "mail", "mailer",
-    "mailing", "manager", "marketing", "news", "newsletter", "no", "notification", "notifications", "office",
-    "order", "orders", "payroll", "postmaster", "press", "rechnung", "reply", "root", "sales", "security",
-    "service", "shop", "staff", "support", "system", "team", "the", "update", "vertrieb", "webmaster", "via",
+))
+_ROLES = frozenset((
+    "admin", "admins", "administration", "administrator", "abuse", "account", "accounts", "accounting", "alert",
+    "alerts", "billing", "bot", "buchhaltung", "ceo", "cfo", "center", "centre", "contact", "customer", "daemon",
+    "delivery", "department", "desk", "edv", "einkauf", "finance", "help", "helpdesk", "hostmaster", "hr", "info",
+    "invoice", "it", "kontakt", "kundenservice", "list", "login", "mail", "mailer", "mailing", "manager", "marketing",
+    "message", "messages", "news", "newsletter", "no", "noreply", "notice", "notification", "notifications", "office",
+    "official", "online", "order", "orders", "our", "password", "payroll", "portal", "postmaster", "press", "rechnung",
+    "reply", "root", "sales", "secure", "security", "server", "service", "servicedesk", "services", "shop", "staff",
+    "support", "system", "systems", "team", "the", "update", "vertrieb", "webmail", "webmaster", "www", "your", "via",
     "de", "von", "van", "and", "und", "et", "of", "at", "for", "from",
 ))
+_EMPTY_WORDS = _TITLES | _ROLES
 
 _find_words = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*").findall
 _find_address = re.compile(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}").search
+_find_plain_words = re.compile(r"[^\W_]+").findall
+# A domain by itself: neither end of it belongs to an address.
+_find_domains = re.compile(
+    r"(?<![\w.@-])(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_][\w-]{1,62}(?![\w@-])"
+).findall
 _without_brackets = re.compile(r"\([^()]*\)|\[[^\[\]]*\]").sub
 
 
@@ -92,20 +110,25 @@ class Impostor:
 class Circle:
     """Whom an account knows, laid out for look-ups; made once and not changed.
 
-    `known` are domains with the names their owners go by. `beside` is a circle that is asked as well: an account's is
+    `known` are domains with the names their owners go by; `index` is what lookalikes of them are found by, where that
+    was made already. `beside` is a circle that is asked as well: an account's is
     made beside that of the house, which holds the people and domains that all of its accounts have in common.
     """
 
-    __slots__ = ("_addresses", "_beside", "_brands", "_names", "_organizations")
+    __slots__ = ("_addresses", "_beside", "_brands", "_indexes", "_labels", "_names", "_organizations")
 
     def __init__(
-        self, people: Iterable[Acquaintance] = (), known: Iterable[Known] = (), beside: "Circle | None" = None
+        self, people: Iterable[Acquaintance] = (), known: Sequence[Known] = (), beside: "Circle | None" = None,
+        index: Index | None = None,
     ) -> None:
         self._beside = beside
+        own = index if index is not None else Index(known)
+        self._indexes: tuple[Index, ...] = (own, *beside._indexes) if beside is not None else (own,)
         self._addresses: set[tuple[str, str]] = set()
         self._names: dict[str, list[Acquaintance]] = {}
         self._organizations: set[str] = set()
         self._brands: dict[str, list[Known]] = {}
+        self._labels: dict[str, Known] = {}
         for person in people:
             self._addresses.add(_key(person.address))
             self._organizations.update((_organization(person.address.domain),) if person.own else ())
@@ -117,6 +140,9 @@ class Circle:
             words = _words(entry.name)
             if words:
                 self._brands.setdefault(words[0], []).append(entry)
+            label = _label(entry)
+            if label:
+                self._labels.setdefault(label, entry)
 
     def knows(self, address: Address) -> bool:
         """Whether the account has to do with this very address."""
@@ -144,6 +170,24 @@ class Circle:
             if words[at : at + len(_words(entry.name))] == _words(entry.name)
         ]
         return [*found, *self._beside.brands(display_name)] if self._beside is not None else found
+
+    def posts(self, display_name: str) -> list[Known]:
+        """The domains of ours and protected ones by whose label that name calls some office: "Example Helpdesk".
+
+        Only where all else in it is the name of an office: with "example.org" in the house, "Ann Example" may be
+        anybody's name.
+        """
+        pieces = _pieces(display_name)
+        found = [
+            self._labels[label]
+            for start, end, label in _runs(pieces)
+            if label in self._labels and all(each.casefold() in _ROLES for each in (*pieces[:start], *pieces[end:]))
+        ]
+        return [*found, *self._beside.posts(display_name)] if self._beside is not None else found
+
+    def resembled(self, domain: str) -> tuple[Finding, ...]:
+        """What `lookalike.check` finds about the domain, for this account."""
+        return compare(domain, *self._indexes).findings
 
 
 def check(message: Message, circle: Circle, resembled: Sequence[Finding] = ()) -> Impostor:
@@ -223,12 +267,30 @@ def _familiar(name: str, address: Address, circle: Circle) -> list[Finding]:
         severity = Severity.HIGH if person.own or address.domain in FREEMAIL else Severity.MEDIUM
         text = f"has the name of {known}, but is from {address}, who never wrote before"
         return [Finding("namesake", severity, text, str(person.address))]
+    return claimed(name, address, circle)
+
+
+def claimed(name: str, address: Address, circle: Circle) -> list[Finding]:
+    """The name of a firm or a domain, ours or protected, before an address that is not of it."""
     if circle.owns(address.domain):
         return []
+    for domain in list(dict.fromkeys(_find_domains(_readable(name))))[:_DOMAINS]:
+        domain = _ascii(domain)
+        if _organization(domain) == _organization(address.domain):
+            continue
+        if circle.owns(domain):
+            text = f"calls itself {domain}, but is from {address.domain}"
+            return [Finding("brand", Severity.MEDIUM, text, _organization(domain))]
+        # Less than grave is what anything with a dot in it may look like.
+        alike = [each for each in circle.resembled(domain) if each.about and each.severity is Severity.HIGH]
+        if alike:
+            text = f"calls itself {domain}, which {alike[0].text}"
+            return [Finding("brand", Severity.MEDIUM, text, alike[0].about)]
     return [
-        Finding("brand", Severity.MEDIUM, f"calls itself {entry.name}, but is from {address.domain}", entry.domain)
-        for entry in circle.brands(name)[:1]
-    ]
+        Finding("brand", Severity.MEDIUM, f"calls itself {entry.name or entry.domain}, but is from {address.domain}",
+                entry.domain)
+        for entry in (*circle.brands(name), *circle.posts(name))[:1]
+    ]  # fmt: skip
 
 
 def _elsewhere(header: Header, address: Address, circle: Circle) -> list[Finding]:
@@ -304,6 +366,49 @@ def _text(message: Message) -> str:
 
 def _organization(domain: str) -> str:
     return registrable(domain) or domain
+
+
+def _ascii(domain: str) -> str:
+    """In A-labels and lower case; what is no domain stays as it is."""
+    try:
+        return parse_domain(domain)
+    except AddressError:
+        return domain.lower()
+
+
+def _label(entry: Known) -> str:
+    """The shape of what a domain of ours or a protected one is called in short; "" where that could be anybody's."""
+    if entry.kin is Kin.CORRESPONDENT or entry.domain.startswith("["):
+        return ""
+    label = Address("", _organization(entry.domain)).domain_unicode.partition(".")[0]
+    joined = "".join(_pieces(label))
+    return shape(joined) if len(joined) >= _LABEL_FROM and label.casefold() not in _EMPTY_WORDS else ""
+
+
+def _readable(name: str) -> str:
+    """A name as it is seen: one form of each letter, nothing that takes no room, white space as one space."""
+    plain = visible(normalize("NFKC", name[:_RAW_CHARACTERS])).replace("\u3002", ".").replace("\u2800", " ")
+    return " ".join(plain.split())[:_NAME_CHARACTERS]
+
+
+def _pieces(name: str) -> list[str]:
+    """The words of a name, cut at hyphens and where a small letter is followed by a capital: "Pay", "Pal"."""
+    found: list[str] = []
+    for word in _find_plain_words(_readable(name)):
+        start = 0
+        for at in range(1, len(word)):
+            if word[at - 1].islower() and word[at].isupper():
+                found.append(word[start:at])
+                start = at
+        found.append(word[start:])
+    return found[:_PIECES]
+
+
+def _runs(pieces: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """Neighbouring pieces by their places, with the shape that they have when joined."""
+    for start in range(len(pieces)):
+        for end in range(start + 1, min(start + _RUN, len(pieces)) + 1):
+            yield start, end, shape("".join(pieces[start:end]))
 
 
 def _key(address: Address) -> tuple[str, str]:

@@ -70,7 +70,7 @@ class Household:
         known = [*(Known(domain, Kin.OWN) for domain in domains), *protected]
         self.made_of = (domains, people)
         self.index = Index(known)
-        self.circle = Circle(people, known)
+        self.circle = Circle(people, known, index=self.index)
         self.named = any(person.display_name for person in people) or any(entry.name for entry in protected)
         self.loaded: Instant = 0
         self._looked: dict[str, Lookalike] = {}
@@ -102,7 +102,8 @@ class Knowledge:
             self._index, self.circle = _NOBODY, household.circle
             return
         self._index = Index(Known(person.address.domain) for person in familiar)
-        self.circle = Circle((Acquaintance(each.name, each.address) for each in familiar), beside=household.circle)
+        people = (Acquaintance(each.name, each.address) for each in familiar)
+        self.circle = Circle(people, beside=household.circle, index=self._index)
 
     @property
     def named(self) -> bool:

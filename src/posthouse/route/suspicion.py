@@ -94,7 +94,11 @@ class Suspicion:
         proven = _is_proven(findings)
         known = await self._acquaintances.of(case.envelope, case.now)
         resembled = {knowledge.account_id: knowledge.lookalike(author.domain) for knowledge in known}
-        compared = [each for each in known if each.named or resembled[each.account_id].findings]
+        name = _name(case.message)
+        compared = [
+            each for each in known
+            if each.named or resembled[each.account_id].findings or impostor.claimed(name, author, each.circle)
+        ]  # fmt: skip
         if len(compared) < len(known) and not is_plain(case):
             compared = known
         judging = any(min(each.learner.junk, each.learner.good) >= TRAINED for each in known)
@@ -107,7 +111,7 @@ class Suspicion:
                 learnt = await self._learnt(knowledge, author if proven else None, seen.tokens)
                 opinion = _opinion(findings, knowledge, resembled[account_id], seen, learnt)
             if accepted and proven and not opinion.junk:
-                unit = self._acquaintances.hears(knowledge, author, _name(case.message), case.now)
+                unit = self._acquaintances.hears(knowledge, author, name, case.now)
                 opinion = replace(opinion, also=unit) if unit is not None else opinion
             if opinion != NO_OPINION:
                 opinions[account_id] = opinion

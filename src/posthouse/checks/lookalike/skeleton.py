@@ -34,6 +34,11 @@ def skeleton(text: str) -> str:
     return normalize("NFD", decomposed.translate(_prototypes()))
 
 
+def visible(text: str) -> str:
+    """The text without what takes no room."""
+    return text if text.isascii() else _without_ignorable("", text)
+
+
 @lru_cache(maxsize=_CACHE)
 def shape(text: str) -> str:
     """Equal for names that a hurried reader takes for each other."""
