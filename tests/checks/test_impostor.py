@@ -1,5 +1,7 @@
 """Messages that pretend to be from somebody else, and those that only look so."""
 
+from time import perf_counter
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -259,3 +261,42 @@ def test_the_name_of_our_own_domain_before_a_strange_address_is_told(name: str, 
 def test_who_merely_shares_a_word_with_our_domain_is_left_alone(name: str) -> None:
     ours = Circle(known=[Known("schmidt.test", Kin.OWN), Known("office.test", Kin.OWN), Known("it.test", Kin.OWN)])
     assert check(letter(f'From: "{name}" <x@evil.example>'), ours).findings == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x@evil.example erika@firm.example",
+        "erika＠firm.example",
+        "𝐞𝐫𝐢𝐤𝐚@𝐟𝐢𝐫𝐦.𝐞𝐱𝐚𝐦𝐩𝐥𝐞",
+        "erika @ firm.example",
+        "erika@\u200bfirm.example",
+        "erika@firm。example",
+        "erika@other.example, erika@firm.example",
+        "\u00a0" * 300 + "erika@firm.example",
+    ],
+)
+def test_another_address_in_the_name_is_found_however_it_is_written(name: str) -> None:
+    found = told(examine(f'From: "{name}" <x@evil.example>'))
+    expected = "calls itself erika@firm.example, but is from x@evil.example"
+    assert found["embedded-address"] == (Severity.HIGH, expected)
+
+
+def test_an_address_in_the_name_that_only_looks_like_ours_is_told() -> None:
+    found = told(examine('From: "erika@fіrm.example" <x@evil.example>'))
+    severity, text = found["embedded-address"]
+    assert severity is Severity.HIGH
+    assert "which looks like firm.example, but the i is a Cyrillic і (U+0456)" in text
+    assert text.endswith(", and is from x@evil.example")
+
+
+def test_white_space_around_an_at_sign_makes_no_address_of_a_stranger() -> None:
+    assert examine('From: "Max @ other.example" <x@evil.example>').findings == ()
+    assert examine('From: "@firm.example" <x@mail.firm.example>').findings == ()
+
+
+def test_a_name_made_to_cost_time_costs_little() -> None:
+    for name in ("a@" * 4_000, "a-" * 4_000, "a." * 4_000, "aA" * 4_000, "ﷺ" * 4_000, "a @ " * 2_000 + "b.example"):
+        start = perf_counter()
+        examine(f'From: "{name}" <x@evil.example>')
+        assert perf_counter() - start < 0.5

@@ -46,6 +46,7 @@ _TEXTS = 2
 _ATTACHMENTS = 20
 _REPLY_TO = 5
 _DOMAINS = 10
+_ADDRESSES = 10
 # The first label of a domain counts as its owner's name from so many letters on; a name is looked for in so many
 # pieces at most, and these in runs of so many.
 _LABEL_FROM = 4
@@ -80,12 +81,11 @@ _ROLES = frozenset((
 _EMPTY_WORDS = _TITLES | _ROLES
 
 _find_words = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*").findall
-_find_address = re.compile(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}").search
+_DOMAIN = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_][\w-]{1,62}"
+_find_addresses = re.compile(rf"([\w.%+'-]{{1,64}})( ?@ ?)({_DOMAIN})").findall
 _find_plain_words = re.compile(r"[^\W_]+").findall
 # A domain by itself: neither end of it belongs to an address.
-_find_domains = re.compile(
-    r"(?<![\w.@-])(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_][\w-]{1,62}(?![\w@-])"
-).findall
+_find_domains = re.compile(rf"(?<![\w.@-]){_DOMAIN}(?![\w@-])").findall
 _without_brackets = re.compile(r"\([^()]*\)|\[[^\[\]]*\]").sub
 
 
@@ -200,7 +200,7 @@ def check(message: Message, circle: Circle, resembled: Sequence[Finding] = ()) -
     address = senders[0].address if senders else None
     if address is None:
         return Impostor((), (), True, Verdict("impostor", "none", "", "the author cannot be told"))
-    name = senders[0].display_name[:_NAME_CHARACTERS]
+    name = senders[0].display_name[:_RAW_CHARACTERS]
     first = not circle.knows(address)
     findings = [*_embedded(name, address, circle), *_hidden(name, message)]
     if first:
@@ -224,15 +224,24 @@ class _Sign(NamedTuple):
 
 def _embedded(name: str, address: Address, circle: Circle) -> list[Finding]:
     """Another address in the display name, which is all that many programs show."""
-    match = _find_address(name)
-    if match is None:
-        return []
-    shown = match[0].lower()
-    domain = shown.rpartition("@")[2]
-    if shown == str(address).lower() or _organization(domain) == _organization(address.domain):
-        return []
-    severity = Severity.HIGH if circle.owns(domain) else Severity.MEDIUM
-    return [Finding("embedded-address", severity, f"calls itself {shown}, but is from {address}", shown)]
+    found: list[Finding] = []
+    for local, at, domain in _find_addresses(_readable(name))[:_ADDRESSES]:
+        shown = f"{local}@{domain}".lower()
+        domain = _ascii(domain)
+        if shown == str(address).lower() or _organization(domain) == _organization(address.domain):
+            continue
+        alike = [each for each in circle.resembled(domain) if each.about and each.severity is not Severity.LOW]
+        if circle.owns(domain):
+            text = f"calls itself {shown}, but is from {address}"
+            found.append(Finding("embedded-address", Severity.HIGH, text, shown))
+        elif alike:
+            text = f"calls itself {shown}, which {alike[0].text}, and is from {address}"
+            found.append(Finding("embedded-address", alike[0].severity, text, shown))
+        elif at == "@":
+            # With white space around it, it need not be an address.
+            text = f"calls itself {shown}, but is from {address}"
+            found.append(Finding("embedded-address", Severity.MEDIUM, text, shown))
+    return list(ranked(found)[:1])
 
 
 def _hidden(name: str, message: Message) -> list[Finding]:
@@ -242,7 +251,7 @@ def _hidden(name: str, message: Message) -> list[Finding]:
         found.append(Finding("hidden", Severity.HIGH, "turns the direction of the text in its name or subject"))
     if invisible(name):
         found.append(Finding("hidden", Severity.MEDIUM, "has characters in its name that cannot be seen"))
-    for word in () if name.isascii() else _find_words(normalize("NFKC", name)):
+    for word in () if name.isascii() else _find_words(_readable(name)):
         mixed = mixture(word)
         if mixed:
             text = f"mixes {' and '.join(mixed)} letters in a word of its name"
