@@ -159,7 +159,7 @@ class Office:
 
     async def journey(self, reply: Reply) -> Journey:
         """The journey whose queue id a reply tells."""
-        journey_id = from_text(reply.text.rpartition(" ")[2])
+        journey_id = from_text(reply.text.rpartition(" ")[2].strip("()"))
         journey = await self.db.read(lambda tx: journeys.load(tx, journey_id))
         assert journey is not None
         return journey

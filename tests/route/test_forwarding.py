@@ -16,6 +16,7 @@ from posthouse.route import srs
 from posthouse.route.observer import Unobserved
 from posthouse.route.settlement import Result, Settlement
 from posthouse.store import directory, journeys, queue
+from posthouse.store.mailboxes import SpecialUse
 from posthouse.store.queue import QueuedMessage
 from route.believers import FAR, OURS, STRICT, chain, examine, give_keys, keys, names, signatures
 from route.office import BEGIN, LETTER, Office, codes, in_office, steps
@@ -444,6 +445,65 @@ def test_suspect_mail_is_not_sent_on(tmp_path: Path) -> None:
         assert "suspect mail is not sent on" in replies[-1].text
         # Whoever lives here finds the same in Junk.
         assert codes(await office.receive("mallory@elsewhere.test", [ALICE], spoof))[-1] == (250, "2.0.0")
+
+    in_office(tmp_path, work)
+
+
+@pytest.mark.parametrize("rcpts", [[ALICE, INFO], [INFO, ALICE], ["team@posthouse.test"]])
+def test_who_lives_here_gets_suspect_mail_into_junk_though_others_elsewhere_do_not(
+    tmp_path: Path, rcpts: list[str]
+) -> None:
+    async def work(office: Office) -> None:
+        examine(office)
+        await office.alias(INFO, DAVE)
+        await office.alias("team@posthouse.test", ALICE, DAVE)
+        spoof = LETTER.replace(b"carol@far.test", b"erin@strict.test")
+        asked = [RcptTo(Address.parse(rcpt), notify=Notify.SUCCESS) for rcpt in rcpts]
+        replies = await office.receive("mallory@elsewhere.test", asked, spoof)
+        assert codes(replies)[-1] == (250, "2.0.0")
+        assert len(await office.mailbox(ALICE, SpecialUse.JUNK)) == 1
+        assert DAVE not in await office.waiting_for()
+        journey = await office.journey(replies[-1])
+        (dropped,) = [stamp for stamp in journey.stamps if stamp.step is Step.DROPPED]
+        assert dropped.facts == {"address": DAVE, "reason": f"not sent on: suspect mail (<{DAVE}>)"}
+        # Nobody is told of a delivery to the whole group.
+        told = [stamp.facts["about"] for stamp in journey.stamps if stamp.step is Step.BOUNCED]
+        assert told == ([[ALICE]] if ALICE in rcpts else [])
+
+    in_office(tmp_path, work)
+
+
+def test_who_lives_here_gets_what_borrows_our_name_though_it_does_not_go_on(tmp_path: Path) -> None:
+    async def work(office: Office) -> None:
+        await office.alias(INFO, DAVE)
+        replies = await office.receive("mallory@elsewhere.test", [ALICE, INFO], SPOOF)
+        assert codes(replies)[-1] == (250, "2.0.0")
+        assert len(await office.mailbox(ALICE)) == 1
+        assert await office.queued() == []
+        (dropped,) = [stamp for stamp in (await office.journey(replies[-1])).stamps if stamp.step is Step.DROPPED]
+        assert "in our own name" in str(dropped.facts["reason"])
+
+    in_office(tmp_path, work)
+
+
+@pytest.mark.parametrize("author", ["erin@strict.test", ALICE])
+def test_a_message_that_may_not_be_sent_on_is_refused_with_a_journey(tmp_path: Path, author: str) -> None:
+    async def work(office: Office) -> None:
+        examine(office, names({"_dmarc.posthouse.test": {"TXT": "v=DMARC1; p=none"}}))
+        await office.alias(INFO, DAVE)
+        forged = b"Authentication-Results: mx.posthouse.test; dmarc=pass\r\n"
+        spoof = forged + LETTER.replace(b"carol@far.test", author.encode())
+        reply = (await office.receive("mallory@elsewhere.test", [INFO], spoof))[-1]
+        assert (reply.code, reply.enhanced) == (550, "5.7.1")
+        journey = await office.journey(reply)
+        assert steps(journey)[-2:] == [Step.DECISION, Step.REFUSED]
+        (decision,) = [stamp for stamp in journey.stamps if stamp.step is Step.DECISION]
+        assert (decision.facts["action"], decision.facts["rule"]) == ("reject", "forward")
+        (refused,) = [stamp for stamp in journey.stamps if stamp.step is Step.REFUSED]
+        assert refused.facts["reply"] == str(reply)
+        # What was found out stands there as for every refusal, and neither body stays.
+        assert Step.VERDICT in steps(journey)
+        assert await office.db.read(lambda tx: tx.all("SELECT blob_id FROM blobs")) == []
 
     in_office(tmp_path, work)
 

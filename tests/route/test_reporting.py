@@ -78,6 +78,30 @@ def test_what_a_policy_refuses_is_counted_as_refused(tmp_path: Path) -> None:
     at_desk(tmp_path, asking("p=reject; rua=mailto:dmarc@far.test"), work)
 
 
+@pytest.mark.parametrize(
+    ("asked", "kinds", "preset"),
+    [
+        ("quarantine", ["local_policy"], Preset.BALANCED),
+        # Refused as its domain asks, though for another reason.
+        ("reject", [], Preset.CAUTIOUS),
+    ],
+)
+def test_what_is_refused_since_it_may_not_be_sent_on_is_counted_and_told_once(
+    tmp_path: Path, asked: str, kinds: list[str], preset: Preset
+) -> None:
+    async def work(desk: Desk) -> None:
+        await desk.office.alias("info@posthouse.test", "dave@elsewhere.test")
+        assert (await desk.receive(ip=SPOOFER, to="info@posthouse.test")).code == 550
+        ((row,),) = [gathered.rows for gathered in await desk.gathered()]
+        assert (row.disposition, row.count) == ("reject", 1)
+        assert [reason.kind for reason in row.reasons] == kinds
+        await desk.bureau.incidents.tell_all()
+        assert len(await desk.outgoing()) == 1
+
+    zone = asking(f"p={asked}; rua=mailto:dmarc@far.test; ruf=mailto:abuse@far.test; fo=1")
+    at_desk(tmp_path, zone, work, ReportSettings(failures=True), policy=Policy(preset))
+
+
 def test_an_exception_of_ours_is_told_with_its_reason(tmp_path: Path) -> None:
     async def work(desk: Desk) -> None:
         assert (await desk.receive(ip=SPOOFER)).code == 250

@@ -34,6 +34,7 @@ from posthouse.route.letter import (
     Notification,
     Ready,
     Receipt,
+    Unfit,
     Unit,
     Unplaceable,
     Unready,
@@ -131,13 +132,19 @@ class Acceptance:
             return await asyncio.to_thread(_open, content, view)
 
     async def accept(self, letter: Letter) -> Reply:
-        """Stores the letter and says so; 4xx where that is not certain. The content is discarded if it is refused."""
+        """Stores the letter and says so; 4xx where that is not certain. The content is discarded if it is refused.
+
+        Raises `Unfit`, the content as it was, for what came from outside and may not be sent on: a refusal like any
+        other, for whoever knows why to write down.
+        """
         try:
             receipt = await self.write(
                 partial(self.enter, letter=letter),
                 octets=letter.content.size,
                 quick=len(letter.envelope.rcpt_to) <= QUICK_RECIPIENTS,
             )
+        except Unfit:
+            raise
         except Unplaceable as refusal:
             await self.blobs.discard(letter.content)
             return refusal.reply
@@ -197,11 +204,7 @@ class Acceptance:
         now = letter.now
         envelope = letter.envelope
         ways = self._distribute(tx, letter)
-        onward = None
-        if ways.remote:
-            alias, group = next(iter(ways.sent_on), None), next(iter(ways.groups), None)
-            workshop = Workshop(self.hostname, self.signer, self.blobs)
-            onward = send_on(tx, letter, alias, group, ready, workshop)
+        onward = _leave(tx, letter, ways, ready, Workshop(self.hostname, self.signer, self.blobs))
         letter = referring(letter, put(tx, letter.content, letter.reading.message.sent_at))
         stamps = [*opening(letter), *ways.stamps, *letter.found]
         topics = []
@@ -360,6 +363,24 @@ def store_reply(fault: StoreFault) -> Reply:
     if fault.full:
         return Reply(452, "4.3.1", "There is no room for the message now, please try again later")
     return Reply(451, "4.3.0", "The message could not be stored, please try again later")
+
+
+def _leave(tx: Transaction, letter: Letter, ways: _Ways, ready: Ready, workshop: Workshop) -> Onward | None:
+    """How the letter leaves for elsewhere, if it does. What may not is left out where somebody here gets it."""
+    if not ways.remote:
+        return None
+    alias, group = next(iter(ways.sent_on), None), next(iter(ways.groups), None)
+    try:
+        return send_on(tx, letter, alias, group, ready, workshop)
+    except Unfit as unfit:
+        if not ways.accounts:
+            raise
+        for address in ways.remote:
+            reason = f"not sent on: {unfit.reason} (<{address}>)"
+            ways.stamps.append(Stamp(letter.now, Step.DROPPED, {"address": str(address), "reason": reason}))
+        # Nobody is told that a whole group has it.
+        ways.notices = [notice for notice in ways.notices if notice.rcpt.address not in ways.sent_on]
+        return None
 
 
 def _expand(ways: _Ways, rcpt: RcptTo, resolution: Local, now: Instant) -> None:

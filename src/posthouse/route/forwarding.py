@@ -11,7 +11,7 @@ found out goes along in a seal (`route.signing`). Only a group, where nothing el
 
 Since SPF then speaks for us, a message that comes from outside with a From of ours would look genuine at the next
 server, if we sent it on: it has to prove first that it is (`poses_as_us`). Nor does anything go on that was put into
-Junk here.
+Junk here. Who lives here gets his copy all the same; only where nobody does, the message is refused.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from posthouse.mail.instant import Instant
 from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.reply import Reply
 from posthouse.route import srs
-from posthouse.route.letter import Letter, Ready, Unplaceable, Unready
+from posthouse.route.letter import Letter, Ready, Unfit, Unready
 from posthouse.route.rewriting import rewrite
 from posthouse.route.signing import Provenance, Signed, Signer
 from posthouse.store import credentials, directory, journeys, signing
@@ -84,7 +84,7 @@ def send_on(
     """How a letter leaves that has somebody elsewhere to reach; `alias` is the first of our addresses that led there,
     `group` the first that leads to others besides.
 
-    What our own accounts sent leaves as it is. What came from outside has to be fit to be sent on: else `Unplaceable`.
+    What our own accounts sent leaves as it is. What came from outside has to be fit to be sent on: else `Unfit`.
     Raises `Unready` where it has to be sealed, or written anew, first.
     """
     mail_from = letter.envelope.mail_from
@@ -117,15 +117,16 @@ def send_on(
 
 
 def _must_be_fit(letter: Letter, alias: Address, identity: str) -> None:
-    """Raises `Unplaceable` for what may not be sent on; `identity` is the domain for which SPF will pass."""
+    """Raises `Unfit` for what may not be sent on; `identity` is the domain for which SPF will pass."""
     if letter.quarantine:
-        raise Unplaceable(Reply(550, "5.7.1", f"<{alias}> leads elsewhere, and suspect mail is not sent on"))
+        reply = Reply(550, "5.7.1", f"<{alias}> leads elsewhere, and suspect mail is not sent on")
+        raise Unfit(reply, "suspect mail")
     known = letter.provenance
     # A domain that asks for nothing is no worse off: who spoofs it needs no help of ours.
     doubtful = known is None or known.dmarc not in ("pass", "none")
     if doubtful and poses_as_us(letter.reading.header_from, identity):
         words = f"<{alias}> leads elsewhere, and mail in our own name is only sent on if DMARC passes"
-        raise Unplaceable(Reply(550, "5.7.1", words))
+        raise Unfit(Reply(550, "5.7.1", words), "mail in our own name without a pass of DMARC")
 
 
 def _would_fail(letter: Letter, group: Address, identity: str) -> bool:

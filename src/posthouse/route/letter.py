@@ -68,6 +68,14 @@ class Unplaceable(Exception):
         self.reply = reply
 
 
+class Unfit(Unplaceable):
+    """The message may not be sent on, and there is nobody here to file it for; `reason` in a few words."""
+
+    def __init__(self, reply: Reply, reason: str) -> None:
+        super().__init__(reply)
+        self.reason = reason
+
+
 @dataclass(frozen=True, slots=True)
 class Rewritten:
     """A letter as members of a group elsewhere get it: `content` lacks the From field, `added` has another. `signed`

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
+from posthouse.checks.reports.aggregate import Reason
 from posthouse.mail.address import Address
 from posthouse.mail.authentication_results import format_results
 from posthouse.mail.envelope import Envelope, RcptTo
@@ -31,7 +32,7 @@ from posthouse.route.case import Case, look
 from posthouse.route.filing import Reading
 from posthouse.route.forwarding import Refused, resolve
 from posthouse.route.greylisting import Greylisting
-from posthouse.route.letter import Letter, received_stamp
+from posthouse.route.letter import Letter, Unfit, received_stamp
 from posthouse.route.observer import Observer, Unobserved
 from posthouse.route.opinion import Opinions
 from posthouse.route.outage import Outages
@@ -165,26 +166,37 @@ class Reception:
         findings, ruling, units = await self._inspect(case)
         if isinstance(ruling.decision, Defer | Reject):
             return await self._refuse(case, letter, findings, ruling, units)
+        return await self._accept(case, letter, findings, ruling, units)
+
+    async def _accept(
+        self, case: Case, letter: Letter, findings: Findings | None, ruling: Ruling, units: Sequence[Unit]
+    ) -> Reply:
+        acceptance, inspection = self._acceptance, self._inspection
         opinions: Opinions = {}
         if inspection.suspicion is not None:
             opinions = await inspection.suspicion.opinions(case, findings, ruling)
         try:
             content, reading, removed = await self._without_forgeries(case)
         except StoreFault as fault:
-            return await acceptance.refuse(content, store_reply(fault))
+            return await acceptance.refuse(case.content, store_reply(fault))
+        letter = replace(letter, content=content, reading=reading, found=(*letter.found, *removed))
         provenance = None if findings is None else _provenance(findings, self._authserv_id)
-        letter = replace(
+        counted = self._counted(case, findings, ruling)
+        complete = replace(
             letter,
-            content=content,
-            reading=reading,
-            trace=self._trace(letter, peer, provenance),
-            found=(*letter.found, *removed, *told(findings, ruling, now)),
+            trace=self._trace(letter, case.peer, provenance),
+            found=(*letter.found, *told(findings, ruling, letter.now)),
             quarantine=isinstance(ruling.decision, Quarantine),
-            also=(*units, *self._counted(case, findings, ruling)),
+            also=(*units, *counted.values()),
             provenance=provenance,
             opinions=opinions,
         )
-        reply = await acceptance.accept(self._awaited(case, findings, letter))
+        try:
+            reply = await acceptance.accept(self._awaited(case, findings, complete))
+        except Unfit as unfit:
+            # Whoever counts in a unit counted nothing yet, and counts a refusal now; others were told already.
+            refused = _not_sent_on(ruling, findings, unfit.reply)
+            return await self._refuse(case, letter, findings, refused, units, tuple(counted))
         if inspection.indicators is not None and findings is not None and reply.is_positive:
             inspection.indicators.consider(letter.journey_id, case.message.header, findings)
         return reply
@@ -229,16 +241,26 @@ class Reception:
         return findings, ruling, (answer.unit,) if answer.unit is not None else ()
 
     async def _refuse(
-        self, case: Case, letter: Letter, findings: Findings | None, ruling: Ruling, units: Sequence[Unit] = ()
+        self,
+        case: Case,
+        letter: Letter,
+        findings: Findings | None,
+        ruling: Ruling,
+        units: Sequence[Unit] = (),
+        counts: Sequence[Count] | None = None,
     ) -> Reply:
         decision = ruling.decision
         assert isinstance(decision, Defer | Reject)
         letter = replace(letter, found=(*letter.found, *told(findings, ruling, letter.now)))
-        units = (*units, *self._counted(case, findings, ruling))
+        units = (*units, *self._counted(case, findings, ruling, counts).values())
         return await self._refusals.refuse(letter, case.peer.ip, decision.reply, units)
 
-    def _counted(self, case: Case, findings: Findings | None, ruling: Ruling) -> list[Unit]:
-        return [unit for count in self._inspection.counts if (unit := count(case, findings, ruling)) is not None]
+    def _counted(
+        self, case: Case, findings: Findings | None, ruling: Ruling, counts: Sequence[Count] | None = None
+    ) -> dict[Count, Unit]:
+        """What each of `counts` (else all there are) has to write down of the message."""
+        told = self._inspection.counts if counts is None else counts
+        return {count: unit for count in told if (unit := count(case, findings, ruling)) is not None}
 
     async def _without_forgeries(self, case: Case) -> tuple[Content, Reading, Sequence[Stamp]]:
         """The body that is kept. `StoreFault` where one without forged fields cannot be written."""
@@ -261,6 +283,18 @@ def _look_up(
         return resolution, False
     enormous = resolve(tx, address, envelope.mail_from, now, size=_ENORMOUS, hostname=hostname)
     return resolution, isinstance(enormous, Local)
+
+
+def _not_sent_on(ruling: Ruling, findings: Findings | None, reply: Reply) -> Ruling:
+    """What becomes of a ruling where nobody here gets the message and it may not be sent on."""
+    decision = Reject("forward", reply.text, reply)
+    if findings is None or findings.dmarc is None or findings.dmarc.result != "fail":
+        return replace(ruling, decision=decision)
+    overruled = f"{ruling.decision.rule}: {ruling.decision.reason}"
+    overrides = tuple(each for each in ruling.overrides if each.comment != overruled)
+    if not overrides and findings.dmarc.policy != "reject":
+        overrides = (Reason("local_policy", f"{decision.rule}: {decision.reason}"),)
+    return replace(ruling, decision=decision, disposition="reject", overrides=overrides)
 
 
 def _provenance(findings: Findings, authserv_id: str) -> Provenance:
