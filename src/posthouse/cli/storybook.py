@@ -211,6 +211,7 @@ def _hop(hop: "Hop", width: int) -> "RenderableType":
     received = hop.received
     how = said(f"{received.protocol} {received.tls.split(' ')[0]}".strip(), 18)
     clock = _moment(hop.at)[11:19] or "no date "
+    mark = "?" if received.unzoned else " "
     delay, style = "", "dim"
     if hop.delay is not None:
         delay = f"{'+' if hop.delay >= 0 else '-'}{span(hop.delay)}"
@@ -219,7 +220,7 @@ def _hop(hop: "Hop", width: int) -> "RenderableType":
     name = said(hop.by, room) or "a host without a name"
     return Text.assemble(
         ("  ● " if hop.trusted else "  ○ ", "green" if hop.trusted else ""), name.ljust(room), " ",
-        (how.ljust(19), "dim"), clock, " ", (delay.rjust(12), style),
+        (how.ljust(19), "dim"), clock, mark, (delay.rjust(12), style),
     )  # fmt: skip
 
 

@@ -83,6 +83,18 @@ def parse_date(value: bytes) -> Date | None:
     return Date(at, offset) if _FIRST <= at <= _LAST else None
 
 
+def has_form(value: bytes) -> bool:
+    """Whether something is written as a date, even if no calendar has it."""
+    words = b" ".join(without_comments(value).split(None, 12)[:12])
+    return (_match_date(words) or _match_asctime(words)) is not None
+
+
+def lacks_zone(value: bytes, date: Date) -> bool:
+    """Whether nobody knows which time zone the date in `value` is in, so that it may be wrong by 14 hours."""
+    # RFC 5322 §3.3: -0000 is in UTC as well, and does but not tell the writer's own zone.
+    return date.offset is None and b"-0000" not in value
+
+
 def _year(digits: bytes) -> int:
     year = int(digits)
     # RFC 5322 §4.3: two digits below 50 are of this century; other years of two or three digits count from 1900.

@@ -17,7 +17,7 @@ from ipaddress import IPv6Address, ip_address
 
 from posthouse.mail import charsets
 from posthouse.mail.address import Address
-from posthouse.mail.dates import parse_date
+from posthouse.mail.dates import has_form, lacks_zone, parse_date
 from posthouse.mail.instant import Instant, rfc5322_date
 from posthouse.mail.peer import Peer
 from posthouse.mail.tokens import unfold
@@ -57,6 +57,7 @@ class Received:
     `frm` is the name the client gave itself (HELO), or what stands in its place; `host` the name found by reverse
     look-up; `ip` its address without brackets, IPv4-mapped ones unmapped; `by` who wrote the field; `protocol` in
     capitals; `for_` without angle brackets; `tls` version and cipher in one line; `raw` the value unfolded.
+    `unzoned` where the date is in no zone that is known, and is taken as UTC; `impossible` where no calendar has it.
     """
 
     frm: str
@@ -69,6 +70,8 @@ class Received:
     at: Instant | None
     tls: str
     raw: str
+    unzoned: bool = False
+    impossible: bool = False
 
 
 def format_received(
@@ -113,7 +116,8 @@ def parse_received(value: bytes) -> Received:
     """Reads what Postfix, Exim, Sendmail, Exchange, Gmail, qmail and others write; never raises, linear."""
     raw = one_line(charsets.decode(unfold(value[:RECEIVED_OCTETS])))
     clauses, end = _clauses(raw)
-    date = parse_date(raw[end:].lstrip("; _").encode("ascii", "replace"))
+    written = raw[end:].lstrip("; _").encode("ascii", "replace")
+    date = parse_date(written)
     words, comments = clauses.get("from", ([], []))
     frm, host, ip = _client(words, comments)
     with_words, with_comments = clauses.get("with", ([], []))
@@ -133,6 +137,8 @@ def parse_received(value: bytes) -> Received:
         at=date.at if date is not None else None,
         tls=_tls(clauses.get("tls"), [*notes, " ".join(with_words)]),
         raw=raw,
+        unzoned=date is not None and lacks_zone(written, date),
+        impossible=date is None and has_form(written),
     )
 
 

@@ -1,5 +1,7 @@
 """What in the way cannot be true: clocks, gaps, addresses of closed networks, borrowed names."""
 
+import pytest
+
 from checks.story.letters import OURS, message, received
 from posthouse.checks.finding import Severity
 from posthouse.checks.story import find, hops
@@ -142,3 +144,45 @@ def test_many_doubts_of_one_kind_are_told_three_times() -> None:
 def test_too_many_fields_are_told() -> None:
     fields = [received("a.example", "b.example", at("18:00:00"))] * (HOPS + 7)
     assert f"has {HOPS + 7} Received fields" in found(*fields)["too-many-hops"].finding.text
+
+
+@pytest.mark.parametrize("zone", ["CEST", "+9999", ""])
+def test_a_time_in_a_zone_that_nobody_knows_is_no_delay(zone: str) -> None:
+    first = received("a.example", "b.example", f"Sat, 01 Mar 2025 13:15:28 {zone}".strip())
+    told = found(received("b.example", "c.example", at("18:15:30")), first, f"Date: {at('18:15:20')}")
+    assert list(told) == ["unknown-zone"]
+    assert told["unknown-zone"].number == 2
+    assert (
+        told["unknown-zone"].finding.text
+        == "passed b.example at a time in no zone that is known: it may be wrong by 14 h"
+    )
+    date = f"Date: Sat, 01 Mar 2025 13:15:28 {zone}".strip()
+    assert not found(received("a.example", "b.example", at("04:15:30")), date)
+
+
+def test_minus_nought_is_the_time_of_utc() -> None:
+    told = found(*chain("13:15:28", "18:15:30"), "Received: from x by a.example; Sat, 01 Mar 2025 13:15:20 -0000")
+    assert list(told) == ["delay"]
+
+
+def test_no_zone_explains_more_than_half_a_day() -> None:
+    late = received("b.example", "c.example", "Sat, 01 Mar 2025 01:00:00 CEST")
+    told = found(late, received("a.example", "b.example", at("18:15:30")))
+    assert told["backwards"].finding.text.endswith("which no time zone explains")
+    late = received("b.example", "c.example", "Sat, 01 Mar 2025 13:15:28 CEST")
+    told = found(late, received("a.example", "b.example", at("18:15:30", "Wed, 01 May 2024")))
+    assert told["delay"].finding.text.endswith("which no host waits for")
+
+
+@pytest.mark.parametrize("ip", ["224.0.0.1", "255.255.255.255", "0.0.0.0", "IPv6:ff02::1"])
+def test_an_address_that_no_host_can_have_is_told(ip: str) -> None:
+    told = found(received(f"mx.example.org (mx.example.org [{ip}])", OURS, at("18:15:30")))
+    assert told["impossible-address"].finding.text.endswith("an address that no host can have")
+
+
+def test_a_date_that_no_calendar_has_is_told() -> None:
+    told = found(received(STRANGER, OURS, "Mon, 31 Feb 2025 10:00:00 +0000"))
+    assert told["impossible-date"].finding.text == f"passed {OURS} at a time that no calendar has"
+    told = found(received(STRANGER, OURS, at("18:15:30")), "Date: Mon, 31 Feb 2025 10:00:00 +0000")
+    assert told["impossible-date"].finding.text == "is dated at a time that no calendar has"
+    assert not found(received(STRANGER, OURS, at("18:15:30")), "Date: yesterday")

@@ -47,3 +47,11 @@ def test_fields_of_nonsense_make_hops_without_names() -> None:
     way = hops(message("Received: \x00\xff;;;((", "Received:").header)
     assert [hop.by for hop in way] == ["", ""]
     assert all(hop.delay is None for hop in way)
+
+
+def test_the_delay_behind_a_time_without_a_zone_is_that_since_the_last_known_one() -> None:
+    fields = (
+        received("c.example", "d.example", WEST), received("b.example", "c.example", "Sat, 01 Mar 2025 13:15:29 CEST"),
+        received("a.example", "b.example", EAST),
+    )  # fmt: skip
+    assert [hop.delay for hop in hops(message(*fields).header)] == [None, None, 2 * SECOND]

@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 from posthouse.checks.evidence import shown
 from posthouse.checks.finding import Finding, Severity
 from posthouse.checks.story.hops import HOPS, Hop
-from posthouse.checks.story.networks import inside, is_inside_name, is_public_name
+from posthouse.checks.story.networks import inside, is_impossible, is_inside_name, is_public_name
 from posthouse.checks.story.trust import Trust
 from posthouse.checks.story.wording import span
 from posthouse.checks.suffixes import registrable
-from posthouse.mail.dates import parse_date
+from posthouse.mail.dates import has_form, lacks_zone, parse_date
 from posthouse.mail.headers import Header
 from posthouse.mail.instant import DAY, HOUR, MINUTE, SECOND, Instant
 
@@ -46,7 +46,9 @@ class Doubt(NamedTuple):
 def doubts(trust: Trust, header: Header, now: Instant) -> tuple[Doubt, ...]:
     """In the order of travel, at most three of a kind."""
     way = trust.hops
-    found = [*_clocks(way), *_dated(way, header, now), *_links(trust), *_borrowed(trust)]
+    found = [
+        *_clocks(way), *_unzoned(way), *_dated(way, header, now), *_impossible(way), *_links(trust), *_borrowed(trust)
+    ]  # fmt: skip
     count = sum(field.key == "received" for field in header.fields)
     if count > HOPS:
         text = f"has {count} Received fields, of which the topmost {HOPS} are looked at"
@@ -66,7 +68,7 @@ def _doubt(number: int, kind: str, severity: Severity, text: str) -> Doubt:
 
 def _clocks(way: Sequence[Hop]) -> Iterator[Doubt]:
     """Time that runs backwards, and waiting."""
-    dated = [hop for hop in way if hop.at is not None]
+    dated = [hop for hop in way if hop.at is not None and not hop.received.unzoned]
     for at, hop in enumerate(dated[1:], 1):
         delay = hop.delay or 0
         before = dated[at - 1]
@@ -81,6 +83,38 @@ def _clocks(way: Sequence[Hop]) -> Iterator[Doubt]:
             if delay > LONGEST:
                 severity, text = Severity.MEDIUM, f"{text}, which no host waits for"
             yield _doubt(hop.number, "delay", severity, text)
+
+
+def _unzoned(way: Sequence[Hop]) -> Iterator[Doubt]:
+    """Times of which nobody knows the zone: only what no zone explains is held against them."""
+    before: Hop | None = None
+    for hop in way:
+        if hop.at is None or not hop.received.unzoned:
+            before = hop if hop.at is not None else before
+            continue
+        text = f"passed {_name(hop)} at a time in no zone that is known: it may be wrong by {span(_ZONES_MOST)}"
+        yield _doubt(hop.number, "unknown-zone", Severity.LOW, text)
+        away = hop.at - before.at if before is not None and before.at is not None else 0
+        if before is not None and away < -_ZONES_MOST - HOUR:
+            text = f"came to {_name(hop)} {span(away)} before it was at {_name(before)}, which no time zone explains"
+            yield _doubt(hop.number, "backwards", Severity.MEDIUM, text)
+        elif before is not None and away > LONGEST:
+            text = f"took {span(away)} from {_name(before)} to {_name(hop)}, which no host waits for"
+            yield _doubt(hop.number, "delay", Severity.MEDIUM, text)
+
+
+def _impossible(way: Sequence[Hop]) -> Iterator[Doubt]:
+    """What no host has, and no calendar."""
+    for hop in way:
+        ip = hop.received.ip
+        if is_impossible(ip):
+            # Some programs write 0.0.0.0 where they know none.
+            severity = Severity.LOW if ip in ("0.0.0.0", "::") else Severity.MEDIUM
+            text = f"came to {_name(hop)} from {ip}, an address that no host can have"
+            yield _doubt(hop.number, "impossible-address", severity, text)
+        if hop.received.impossible:
+            text = f"passed {_name(hop)} at a time that no calendar has"
+            yield _doubt(hop.number, "impossible-date", Severity.MEDIUM, text)
 
 
 def _skew(dated: Sequence[Hop], at: int, before: Hop, hop: Hop, back: Instant) -> str:
@@ -109,15 +143,19 @@ def _is_zone(time: Instant) -> bool:
 def _dated(way: Sequence[Hop], header: Header, now: Instant) -> Iterator[Doubt]:
     """The Date field beside the first hop, and hops in the future."""
     for hop in way:
-        if hop.at is not None and hop.at > now + HOUR:
+        if hop.at is not None and hop.at > now + HOUR + (_ZONES_MOST if hop.received.unzoned else 0):
             text = f"passed {_name(hop)} {span(hop.at - now)} in the future"
             yield _doubt(hop.number, "future", Severity.LOW, text)
     field = header.get("date")
     date = parse_date(field.value) if field is not None else None
     first = next((hop for hop in way if hop.at is not None), None)
+    if field is not None and date is None and has_form(field.value):
+        yield _doubt(0, "impossible-date", Severity.MEDIUM, "is dated at a time that no calendar has")
     if date is None or first is None or first.at is None:
         return
     ahead = date.at - first.at
+    if abs(ahead) <= _ZONES_MOST and field is not None and (first.received.unzoned or lacks_zone(field.value, date)):
+        return
     if ahead > DAY:
         text = f"is dated {span(ahead)} later than it set out"
         yield _doubt(0, "dated", Severity.MEDIUM, text)

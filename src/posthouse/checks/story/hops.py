@@ -24,7 +24,8 @@ class Hop:
     """One Received field. `number` counts from the top of the header, as a reader finds it there; 1 is the newest.
 
     `place` is its index among all fields of the header. `delay` is the time since the hop before it (the last one
-    that has a date) in microseconds, negative where the clocks say so, and None where there is nothing to compare.
+    whose time is known) in microseconds, negative where the clocks say so, and None where there is nothing to compare,
+    as where a time is in no zone that is known.
     `trusted` where a host of our own wrote it.
     """
 
@@ -66,7 +67,7 @@ def hops(header: Header) -> tuple[Hop, ...]:
     found.reverse()
     before: Instant | None = None
     for at, hop in enumerate(found):
-        if hop.at is not None:
+        if hop.at is not None and not hop.received.unzoned:
             found[at] = replace(hop, delay=hop.at - before) if before is not None else hop
             before = hop.at
     return tuple(found)

@@ -30,6 +30,9 @@ _INSIDE: Final = tuple(
     )
 )
 
+_NOBODY: Final = ip_network("0.0.0.0/8")
+_RESERVED: Final = ip_network("240.0.0.0/4")
+
 
 @lru_cache(maxsize=1024)
 def inside(ip: str) -> str:
@@ -43,6 +46,18 @@ def inside(ip: str) -> str:
         if inner is not None:
             address = inner
     return next((word for network, word in _INSIDE if network.version == address.version and address in network), "")
+
+
+@lru_cache(maxsize=1024)
+def is_impossible(ip: str) -> bool:
+    """Whether no host can send from an address: it is of a group, of all, of nobody, or was never given out."""
+    address = _address(ip)
+    if address is None:
+        return False
+    if isinstance(address, IPv4Address):
+        # "This network", and what is reserved.
+        return address.is_multicast or address in _NOBODY or address in _RESERVED
+    return address.is_multicast or address.is_unspecified
 
 
 def is_inside_name(name: str) -> bool:
