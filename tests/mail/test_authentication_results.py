@@ -364,6 +364,11 @@ def test_reading_is_linear(piece: bytes) -> None:
         b"=?utf-8?q?mail=2Eposthouse=2Etest?=; dmarc=pass",
         b"=?utf-8?b?bWFpbC5wb3N0aG91c2UudGVzdA==?=; dmarc=pass",
         b"\0mail.posthouse.test; dmarc=pass",
+        "mail\uff0eposthouse\uff0etest; dmarc=pass".encode(),
+        "mail\u3002posthouse\uff61test; dmarc=pass".encode(),
+        "mail.po\u017fthou\u017fe.test; dmarc=pass".encode(),
+        "mail.\u00adpost\u200bhouse.test; dmarc=pass".encode(),
+        "\uff4d\uff41\uff49\uff4c.posthouse.test; dmarc=pass".encode(),
     ],
 )
 def test_a_field_in_our_name_is_known_however_it_is_written(value: bytes) -> None:

@@ -91,6 +91,14 @@ def test_signatures_that_make_no_sense_are_not_announced_and_many_only_in_part()
     assert len(found.signatures) == 10
 
 
+def test_keys_are_announced_however_their_names_are_written() -> None:
+    """Those that are not would be asked for one after another, and the last might not have its turn in time."""
+    resolver = ZoneResolver(ZONE)
+    rest = "v=1; a=rsa-sha256; c=relaxed/relaxed; h=from; bh=AAAA; b=AAAA"
+    examine(case(f"DKIM-Signature: {rest}; d=far.test; s=schl\u00fcssel\r\n".encode() + LETTER), resolver)
+    assert ("TXT", "xn--schlssel-95a._domainkey.far.test") in resolver.expected
+
+
 @pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "198.51.100.25"])
 def test_nothing_is_asked_about_our_own_networks(ip: str) -> None:
     resolver = ZoneResolver(ZONE)

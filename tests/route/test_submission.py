@@ -76,6 +76,8 @@ def test_the_reverse_path_belongs_to_the_account(tmp_path: Path) -> None:
         (b"From: alice@posthouse.test\r\nSender: bob@posthouse.test\r\n", 550),
         (b"From: alice@posthouse.test\r\nSender: nobody\r\n", 550),
         (b"From: alice@posthouse.test\r\nSender: alice+x@posthouse.test\r\n", 250),
+        (b"Resent-From: bob@posthouse.test\r\nFrom: alice@posthouse.test\r\n", 550),
+        (b"Resent-From: alice@posthouse.test\r\nFrom: alice@posthouse.test\r\n", 250),
         (b'From: "alice@posthouse.test" <bob@posthouse.test>\r\n', 550),
         (b"From: <alice@posthouse.test>bob@posthouse.test\r\n", 550),
         (b"From : alice@posthouse.test\r\n", 550),

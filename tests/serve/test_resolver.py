@@ -644,6 +644,19 @@ def test_what_will_be_asked_is_on_its_way_before_anybody_asks() -> None:
     asking(zone(*records), test)
 
 
+def test_nothing_is_asked_ahead_while_many_questions_are_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(dns_port: Resolver, server: Server) -> None:
+        for number in range(10):
+            dns_port.expect("TXT", f"n{number}.test")
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        assert len({question for question, _, _ in server.asked}) == 4
+        await dns_port.close()
+
+    monkeypatch.setattr("posthouse.serve.upstream.ASKED_AT_ONCE", 8)
+    asking(lambda query, datagram: [], test)
+
+
 def test_what_is_expected_and_fails_is_nobodys_trouble_until_he_asks() -> None:
     async def test(dns_port: Resolver, server: Server) -> None:
         dns_port.expect("TXT", "a.test")

@@ -337,6 +337,17 @@ def test_results_forged_in_our_name_are_taken_out_and_told(standing: StandingBor
     assert "dmarc=pass" in str(removed[0].facts["value"])
 
 
+def test_a_warning_of_ours_that_comes_in_is_taken_out(standing: StandingBorder) -> None:
+    forged = b"Posthouse-Warning: This message was checked and is genuinely from your bank."
+    author = f"From: <ceo@{LAX}>".encode()
+    outcome = bring(standing, "eve@attack.test", letter(author, forged, signed=False))
+    assert outcome.filed is not None
+    assert b"your bank" not in outcome.filed
+    assert outcome.filed.endswith(letter(author, signed=False))
+    removed = [stamp for stamp in standing.run(standing.gate.journey()).stamps if stamp.step is Step.REMOVED]
+    assert [stamp.facts["field"] for stamp in removed] == ["Posthouse-Warning"]
+
+
 def test_a_large_message_with_forged_results_is_rewritten_and_checked_as_it_came(standing: StandingBorder) -> None:
     forged = b"Authentication-Results: mx.posthouse.test; dmarc=pass header.from=lax.test"
     body = b"\r\n" + b"A line of text that goes on and on.\r\n" * 20_000
@@ -372,7 +383,7 @@ def test_a_chain_of_the_attackers_own_makes_nobody_believe_it(standing: Standing
     outcome = bring(standing, "eve@attack.test", octets)
     verdicts = standing.run(standing.gate.verdicts())
     assert (verdicts["arc"], verdicts["dmarc"]) == (arc, "fail")
-    assert outcome.action == ("quarantine" if arc == "pass" else "reject")
+    assert outcome.action == "reject"
     assert not deceives(outcome, STRICT)
 
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+from unicodedata import category, normalize
 
 from posthouse.mail import charsets
 from posthouse.mail.address import Address, AddressError, parse_domain
@@ -296,10 +297,21 @@ def claims(field: Field, authserv_id: str) -> bool:
         bare = without_comments(text.encode("utf-8", "replace")).decode()
         # A comment may stand for a space or for nothing; what is no comment to us may be one to others.
         for reading in (bare.partition("=")[0], _comments("", text).partition("=")[0], text.partition(";")[0]):
-            if search(reading.replace("\\", "").lower()):
+            if search(_plainest(reading.replace("\\", ""))):
                 return True
     return False
 
+
+# Other full stops of domain names (RFC 3490 §3.1), as NFKC leaves them.
+_DOTS = "\u3002"
+
+
+def _plainest(text: str) -> str:
+    """As somebody reads it who looks past case, forms and invisible characters."""
+    if text.isascii():
+        return text.lower()
+    plain = normalize("NFKC", text).casefold()
+    return "".join(["." if c in _DOTS else c for c in plain if category(c) != "Cf"])
 
 
 @lru_cache(maxsize=64)

@@ -76,8 +76,6 @@ def detour(case: Case, findings: Findings) -> str:
     """
     proven = vouched(findings)
     header = case.message.header
-    if findings.arc is not None and findings.arc.result == "pass":
-        return f"{findings.arc.sealers[0]} has sealed it, whom the settings do not name"
     if not proven:
         return ""
     if any(header.get(name) is not None for name in _LIST_FIELDS):
@@ -138,7 +136,9 @@ def _passed(oldest: ArcSet, author: str) -> bool:
     recorded = oldest.results()
     if recorded is None:
         return False
-    return any(result.result == "pass" and result.value("header", "from") == author for result in recorded.of("dmarc"))
+    return any(
+        result.result == "pass" and result.value("header", "from").lower() == author for result in recorded.of("dmarc")
+    )
 
 
 def _origin(first: ArcSet) -> str:

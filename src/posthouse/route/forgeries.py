@@ -5,8 +5,9 @@
     stamps(fields, kept, now)                            what was taken out, for the journey
 
 A reader believes Authentication-Results that carry the name of its own server; whoever brings one along has no right
-to (RFC 8601 §5). Everything that was signed has been checked by then, on the octets as they came. This is the one case
-in which received octets are changed: docs/decisions/0006.
+to (RFC 8601 §5). The same goes for the warning that this house puts into single mailboxes. Everything that was signed
+has been checked by then, on the octets as they came. This is the one case in which received octets are changed:
+docs/decisions/0006.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from posthouse.mail.headers import Field, Header
 from posthouse.mail.instant import Instant
 from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.words import one_line
+from posthouse.route.opinion import WARNING_FIELD
 from posthouse.store.blobs import Blobs, Content, Spool
 
 _PIECE: Final = 256 * 1024
@@ -28,7 +30,8 @@ _TOLD_FIELDS: Final = 20
 
 def forged(header: Header, authserv_id: str) -> tuple[Field, ...]:
     """The fields that claim to be ours, top down."""
-    return tuple(field for field in header.all(NAME) if claims(field, authserv_id))
+    found = [field for field in header.all(NAME) if claims(field, authserv_id)]
+    return tuple(sorted((*found, *header.all(WARNING_FIELD)), key=lambda field: field.start))
 
 
 async def without(blobs: Blobs, content: Content, fields: Sequence[Field]) -> Content:

@@ -21,7 +21,7 @@ from posthouse.mail.words import one_line
 from posthouse.store.database import Transaction
 
 WARNING_FIELD = "Posthouse-Warning"
-"""The header field in front of a message that tells its reader what to beware of. Only the first one is ours."""
+"""The header field in front of a message that tells its reader what to beware of; one that comes in is taken out."""
 
 _WARNING_CHARACTERS = 1_000
 _PLAIN_QUOTES = str.maketrans("“”", '""')

@@ -108,12 +108,13 @@ def _exempted(view: View) -> Applies:
     return (view.exemption.sentence, 1) if view.exemption is not None else _NO
 
 
-def _dmarc_unknown(late: bool, view: View) -> Applies:
+def _dmarc_unknown(known: bool, late: bool, view: View) -> Applies:
+    """`known`: the record is at hand, and only whether something speaks for its domain is not."""
     found = view.findings.dmarc
-    if found is None or found.result != "temperror" or view.late is not late:
+    if found is None or found.result != "temperror" or view.late is not late or (found.record is not None) is not known:
         return _NO
     # RFC 9989 §4.10.1: left to the receiver. What would be taken whatever the answer is need not wait for it.
-    if found.record is not None and found.requested == "none":
+    if (known and found.requested == "none") or (known and view.exemption is not None):
         return _NO
     return (f"{found.verdict.reason}; that has been so for long" if late else found.verdict.reason), 1
 
@@ -198,8 +199,11 @@ QUARANTINE, DEFER, REJECT = Action.QUARANTINE, Action.DEFER, Action.REJECT
 RULES: Final = (
     #    name                applies                        cautious    balanced    strict      refusal
     Rule("dmarc-exempted",   _exempted,                     0,          0,          0),
-    Rule("dmarc-unknown",    partial(_dmarc_unknown, False), 0,         DEFER,      DEFER,      _come_again),
-    Rule("dmarc-late",       partial(_dmarc_unknown, True), 0,          2,          DEFER,      _come_again),
+    Rule("dmarc-unknown",    partial(_dmarc_unknown, False, False), 0,  DEFER,      DEFER,      _come_again),
+    Rule("dmarc-late",       partial(_dmarc_unknown, False, True), 0,   2,          DEFER,      _come_again),
+    # Whoever breaks the names of a domain that would speak for the author must gain nothing by it.
+    Rule("dmarc-unproven",   partial(_dmarc_unknown, True, False), QUARANTINE, DEFER, DEFER,      _come_again),
+    Rule("unproven-late",    partial(_dmarc_unknown, True, True), QUARANTINE, QUARANTINE, DEFER, _come_again),
     Rule("dmarc-detour",     _dmarc_by_detour,              QUARANTINE, QUARANTINE, REJECT,     _by_dmarc),
     Rule("dmarc-reject",     partial(_dmarc, "reject"),     QUARANTINE, REJECT,     REJECT,     _by_dmarc),
     Rule("dmarc-quarantine", partial(_dmarc, "quarantine"), QUARANTINE, QUARANTINE, QUARANTINE),
@@ -281,7 +285,7 @@ def _is_stranger(view: View) -> bool:
 
 def awaits_names(ruling: Ruling) -> bool:
     """Whether the message is put off because the DNS does not answer."""
-    return isinstance(ruling.decision, Defer) and ruling.decision.rule == "dmarc-unknown"
+    return isinstance(ruling.decision, Defer) and ruling.decision.rule in ("dmarc-unknown", "dmarc-unproven")
 
 
 # RFC 5321 §4.5.3.1.5: a line of a reply has up to 512 octets.

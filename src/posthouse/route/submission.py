@@ -223,10 +223,10 @@ def _not_the_author(header: Header, addresses: Owned) -> Reply | None:
         return Reply(550, "5.7.1", str(error))
     if header_from not in addresses:
         return _not_yours(header_from, 550)
-    if header.get("sender") is not None:
-        for mailbox in mailboxes(header.addresses("sender")):
+    for name in ("Sender", "Resent-From", "Resent-Sender"):
+        for mailbox in mailboxes(header.addresses(name)) if header.get(name) is not None else ():
             if mailbox.address is None or mailbox.address not in addresses:
-                return Reply(550, "5.7.1", "The address in Sender does not belong to your account")
+                return Reply(550, "5.7.1", f"The address in {name} does not belong to your account")
     return None
 
 

@@ -142,11 +142,14 @@ class Resolver:
 
     def expect(self, kind: str, name: str) -> None:
         """Asks now what somebody will want to know in a moment: `kind` TXT or A of a name, PTR of an address. Never
-        raises; ValueError only for PTR of what is no address."""
+        raises; ValueError only for PTR of what is no address. While many questions are under way nothing is asked
+        ahead: one message with ten names that never answer must not take the place of ten others."""
         number = _EXPECTED[kind]
         name = _reverse(name) if number == _PTR else name
         # Mostly it is known, and written as the cache has it.
         if self.warm(name, number) is not None:
+            return
+        if self._upstream.is_crowded:
             return
         key = (name.lower().rstrip("."), number)
         if self.warm(*key) is None and key not in self._asked and self._clock() >= self._faults.get(key, ("", 0.0))[1]:

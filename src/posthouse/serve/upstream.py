@@ -50,6 +50,12 @@ class Upstream:
         self._servers = tuple(servers) or system_servers()
         self._trust_ad = trust_ad
         self._slots = asyncio.Semaphore(ASKED_AT_ONCE)
+        self._asking = 0
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether half of the questions that may be asked at once are under way: time to ask only what is needed."""
+        return self._asking * 2 >= ASKED_AT_ONCE
 
     async def ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Reply:
         """One question to the servers in turn, until one gives an answer that counts. Only silence is asked again.
@@ -58,21 +64,25 @@ class Upstream:
         """
         fault = DnsFault(f"no server can answer about {readable(name)}")
         servers = self._servers
-        async with self._slots:
-            for seconds in TRY_SECONDS:
-                silent = []
-                for server in servers:
-                    try:
-                        response = await self._try(name, kind, server, seconds)
-                    except _Silence as error:
-                        fault = error
-                        silent.append(server)
-                    except DnsFault as error:
-                        fault = error
-                    else:
-                        self._prefer(server)
-                        return response
-                servers = tuple(silent)
+        self._asking += 1
+        try:
+            async with self._slots:
+                for seconds in TRY_SECONDS:
+                    silent = []
+                    for server in servers:
+                        try:
+                            response = await self._try(name, kind, server, seconds)
+                        except _Silence as error:
+                            fault = error
+                            silent.append(server)
+                        except DnsFault as error:
+                            fault = error
+                        else:
+                            self._prefer(server)
+                            return response
+                    servers = tuple(silent)
+        finally:
+            self._asking -= 1
         raise fault
 
     def _prefer(self, server: Server) -> None:

@@ -8,8 +8,9 @@ from posthouse.checks.dkim.digests import BodyDigests
 from posthouse.checks.dkim.keys import KeyFault, SigningKey
 from posthouse.checks.dkim.signature import UNSIGNED, Signature
 from posthouse.checks.dkim.signing import SigningFault, sign
-from posthouse.checks.dkim.verification import body_digests, verify
+from posthouse.checks.dkim.verification import body_digests, key_name, verify
 
 __all__ = [
-    "UNSIGNED", "BodyDigests", "KeyFault", "Signature", "SigningFault", "SigningKey", "body_digests", "sign", "verify",
+    "UNSIGNED", "BodyDigests", "KeyFault", "Signature", "SigningFault", "SigningKey", "body_digests", "key_name",
+    "sign", "verify",
 ]

@@ -86,6 +86,14 @@ async def verify(
     )
 
 
+def key_name(field: Field) -> str:
+    """Where the key of a DKIM-Signature field stands in the DNS; "" for a field that is no fit signature."""
+    try:
+        return parse_signature(read_tags(field.value))[0].key.dns_name
+    except FieldFault:
+        return ""
+
+
 def body_digests(message: Message) -> BodyDigests:
     """The hashes that the DKIM and ARC signatures of a message ask for. Pure; for large bodies in a thread."""
     signatures = message.header.all("dkim-signature")[:SIGNATURES_MOST]
@@ -151,9 +159,11 @@ def judge(signed: SignedField, identity: str, digest: bytes, bodies: BodyDigests
         return _failed(reason, testing)
     if body != signed.body_hash:
         return _failed(f"The body was altered after {name.domain} signed it", testing)
-    return _unacceptable(signed, testing, now) or Finding(
-        "pass", f"{name.domain} signed it, and neither the signed fields nor the body were altered since", testing
-    )
+    unaltered = f"{name.domain} signed it, and neither the signed fields nor the body were altered since"
+    if testing:
+        # RFC 6376 §3.6.1: not to be treated differently from what is unsigned.
+        return Finding("neutral", f"{unaltered}; but its key is in testing, so that this says nothing", True)
+    return _unacceptable(signed, now) or Finding("pass", unaltered)
 
 
 def _failed(reason: str, testing: bool) -> Finding:
@@ -163,18 +173,18 @@ def _failed(reason: str, testing: bool) -> Finding:
     return Finding("fail", reason)
 
 
-def _unacceptable(signed: SignedField, testing: bool, now: Instant) -> Finding | None:
+def _unacceptable(signed: SignedField, now: Instant) -> Finding | None:
     """Why a signature that verifies is not taken all the same."""
     domain = signed.key.domain
     # RFC 6376 §8.2: whoever signs a part of the body lets others write the rest.
     if signed.length is not None:
         reason = f"{domain} signed only the first {signed.length} octets of the body, so that anything may follow"
-        return Finding("policy", reason, testing)
+        return Finding("policy", reason)
     # RFC 6376 §3.5, x= and t=
     if signed.expires_at is not None and signed.expires_at * SECOND < now:
-        return Finding("policy", f"The signature of {domain} ended on {_day(signed.expires_at)}", testing)
+        return Finding("policy", f"The signature of {domain} ended on {_day(signed.expires_at)}")
     if signed.signed_at is not None and signed.signed_at * SECOND > now + DRIFT:
-        return Finding("policy", f"The signature of {domain} begins only on {_day(signed.signed_at)}", testing)
+        return Finding("policy", f"The signature of {domain} begins only on {_day(signed.signed_at)}")
     return None
 
 

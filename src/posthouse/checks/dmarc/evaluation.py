@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from posthouse.checks.dkim.signature import Signature
 from posthouse.checks.dmarc import explanation
@@ -14,6 +14,8 @@ from posthouse.mail.address import Address
 from posthouse.mail.dns import Dns, DnsFault
 from posthouse.mail.verdict import Verdict
 
+_STRICTNESS: Final[tuple[Policy, ...]] = ("none", "quarantine", "reject")
+
 Result = Literal["none", "pass", "fail", "temperror", "permerror"]
 
 
@@ -22,7 +24,8 @@ class Dmarc:
     """What DMARC says of one message.
 
     `policy_domain` publishes `record`, and `organizational_domain` is that of the author; "" and None where there is
-    no record, or where it was not needed. `requested` is what the record asks for mail of this author that fails;
+    no record, or where it was not needed. `requested` is what the record asks for mail of this author that fails, and
+    the most it may ask for where the DNS would not say which of its policies applies;
     `policy` is what remains of it for this message: "none" unless the result is "fail", and one level lower while the
     domain tests (`lowered`). `identifiers` are SPF's first, then one for each signature. `aligned_spf` and
     `aligned_dkim` tell whether anything of that kind passed and is aligned. `rua` and `ruf` are where reports are
@@ -67,7 +70,7 @@ async def check(author: Address, spf: Spf | None, signatures: Sequence[Signature
 
     `spf` is the result for the envelope (`spf.check`, which takes HELO for a null reverse-path), never that of
     `spf.check_helo` beside another reverse-path: DMARC relies on MAIL FROM only (§4.4.2). A signature of a key that is
-    in testing counts as any other that passes. Never raises.
+    in testing is neutral, and counts for nothing. Never raises.
     """
     case = _Case(author.domain, Lookups(dns))
     # §5.3.2: without a domain name there is no place where a policy could stand.
@@ -83,10 +86,11 @@ async def check(author: Address, spf: Spf | None, signatures: Sequence[Signature
         if any(identifier.speaks for identifier in case.identifiers):
             return _judge(case, "pass", _subdomain_policy(case, exists=True))
         if any(identifier.might_speak for identifier in case.identifiers):
-            return _judge(case, "temperror", _subdomain_policy(case, exists=True))
+            return _judge(case, "temperror", _strictest_policy(case))
         return _judge(case, "fail", _subdomain_policy(case, exists=await _exists(case)))
     except DnsFault:
-        return _conclude(case, "temperror", explanation.no_answer(case.lookups.evidence))
+        requested = _strictest_policy(case) if case.found is not None and case.record.usable else "none"
+        return _conclude(case, "temperror", explanation.no_answer(case.lookups.evidence), requested)
 
 
 async def _discover(case: _Case) -> None:
@@ -128,6 +132,11 @@ def _subdomain_policy(case: _Case, *, exists: bool) -> Policy:
     if case.found.domain == case.author:
         return case.record.p
     return case.record.for_subdomains if exists else case.record.for_nonexistent
+
+
+def _strictest_policy(case: _Case) -> Policy:
+    """The most that the record may ask for, where it is not known which of its policies applies."""
+    return max((_subdomain_policy(case, exists=exists) for exists in (True, False)), key=_STRICTNESS.index)
 
 
 def _judge(case: _Case, result: Result, requested: Policy) -> Dmarc:
