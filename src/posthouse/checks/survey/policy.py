@@ -67,19 +67,17 @@ def _says(domain: str, found: Found) -> str:
 
 
 def _judged(domain: str, found: Found) -> list[Item]:
-    record, name = found.record, f"_dmarc.{found.domain}"
-    items: list[Item] = []
-    if not record.usable:
-        items.append(Item(
-            TOPIC, domain, State.WRONG, f"the record at {name} has no valid policy", "it counts for nothing",
-            "give it a p= of none, quarantine or reject",
-        ))  # fmt: skip
+    record = found.record
     asked_for = record.p if found.domain == domain else record.for_subdomains
-    if record.usable and asked_for == "none":
+    void = _void(domain, found)
+    items = [*void]
+    if not void and asked_for == "none":
+        # Without reports the next step is to have some.
+        ready = found.domain == domain and bool(record.rua)
         items.append(Item(
             TOPIC, domain, State.ADVICE, "the policy only watches (p=none)", "forgeries are delivered like any mail",
             "when the reports show that all honest mail passes, ask for quarantine, later for reject",
-            (Entry(name, "TXT", _with(record, "quarantine")),) if found.domain == domain else (),
+            (_entry(found, "quarantine"),) if ready else (),
         ))  # fmt: skip
     if record.testing and asked_for != "none":
         found_words = "the policy is in testing (t=y)"
@@ -88,30 +86,82 @@ def _judged(domain: str, found: Found) -> list[Item]:
     if found.domain == domain and record.p != "none" and record.for_subdomains == "none":
         means = "whoever forges takes a subdomain"
         items.append(Item(TOPIC, domain, State.ADVICE, "subdomains are only watched (sp=none)", means, "take sp= away"))
+    told = [words for item in void for words in item.found.split("; ")]
     for flaw in record.flaws:
-        if record.usable or "policy" not in flaw:
-            words = f"{flaw[:1].lower()}{flaw[1:]}"
+        words = f"{flaw[:1].lower()}{flaw[1:]}"
+        if words not in told and flaw not in told and (record.usable or "policy" not in flaw):
             means = "that part of the record counts for nothing"
             items.append(Item(TOPIC, domain, State.ADVICE, words, means, "mend it"))
     return items
 
 
-def _with(record: Record, stronger: str) -> str:
-    """The record with another policy, everything else as it is."""
-    pieces = [piece.strip() for piece in record.text.split(";") if piece.strip()]
-    changed = [f"p={stronger}" if piece.replace(" ", "").lower().startswith("p=") else piece for piece in pieces]
-    return "; ".join(changed)
+def _void(domain: str, found: Found) -> list[Item]:
+    """What makes the whole policy count for nothing, with the record that has one (RFC 9989 §4.10.1)."""
+    record, tags = found.record, _tags(found.record)
+    bad = [name for name in ("p", "sp", "np") if name in tags and tags[name].lower() not in _POLICIES]
+    if not bad and "p" in tags:
+        return []
+    counts = "the whole policy counts as p=none" if record.usable else "the whole record counts for nothing"
+    asked_for = tags.get("p", "").lower()
+    entry = _entry(found, asked_for if asked_for in _POLICIES else "none")
+    if not record.usable:
+        found_words = f"the record at {entry.name} has no valid policy"
+        change = "give it a p= of none, quarantine or reject" if bad != ["np"] else "take np= away"
+        return [Item(TOPIC, domain, State.WRONG, found_words, counts, change, (entry,))]
+    if bad:
+        words = [flaw for flaw in record.flaws if flaw.startswith(tuple(f"{name}=" for name in bad))]
+        change = "publish the record without it" if "p" in tags and "p" not in bad else "publish one that can be read"
+        return [Item(TOPIC, domain, State.WRONG, "; ".join(words), counts, change, (entry,))]
+    words = ["there is no p tag, so no policy is asked for"]
+    return [Item(TOPIC, domain, State.ADVICE, words[0], counts, "say so: some pass the record over", (entry,))]
+
+
+_POLICIES: Final = ("none", "quarantine", "reject")
+# What the tags may be whose other values count for nothing.
+_VALUES: Final = {
+    "sp": _POLICIES, "np": _POLICIES, "adkim": ("r", "s"), "aspf": ("r", "s"), "psd": ("y", "n", "u"), "t": ("y", "n"),
+    "pct": tuple(map(str, range(101))),
+}  # fmt: skip
+
+
+def _tags(record: Record) -> dict[str, str]:
+    """The tags by their names in lower case, of which the first counts."""
+    tags: dict[str, str] = {}
+    for piece in record.text.split(";"):
+        name, equals, value = piece.partition("=")
+        name = name.strip().lower()
+        if equals and name.isascii() and name.isalpha() and value.isascii() and value.strip().isprintable():
+            tags.setdefault(name, value.strip())
+    return tags
+
+
+def _entry(found: Found, asked_for: str) -> Entry:
+    """The record with a policy and somebody to report to; else as it is, without what counts for nothing."""
+    record = found.record
+    places = {"rua": record.rua, "ruf": record.ruf}
+    pieces = ["v=DMARC1", f"p={asked_for}"]
+    for name, value in _tags(record).items():
+        if name in places:
+            uris = ",".join(place.uri for place in places[name])
+            pieces += [f"{name}={uris}"] if uris else []
+        elif name == "fo":
+            pieces += [f"fo={value}"] if {each.strip().lower() for each in value.split(":")} <= set("01ds") else []
+        elif name not in ("v", "p") and (name not in _VALUES or value.lower() in _VALUES[name]):
+            pieces.append(f"{name}={value}")
+    if not record.rua:
+        pieces.append(f"rua=mailto:dmarc-reports@{found.domain}")
+    return Entry(f"_dmarc.{found.domain}", "TXT", "; ".join(pieces))
 
 
 async def _reports(found: Found, dns: Dns) -> list[Item]:
     record = found.record
     if not record.rua:
         change = "have them sent to you, or to somebody who reads them for you"
-        text = f"{record.text.rstrip('; ')}; rua=mailto:dmarc-reports@{found.domain}"
+        # Where the policy itself is to be mended, one record mends both.
+        publish = () if _void(found.domain, found) else (_entry(found, _tags(record)["p"].lower()),)
         return [Item(
             TOPIC, found.domain, State.ADVICE, "nobody is told who sends in the name of the domain (no rua)",
-            "neither forgeries nor mistakes of your own come to light", change,
-            (Entry(f"_dmarc.{found.domain}", "TXT", text),),
+            "neither forgeries nor mistakes of your own come to light", change, publish,
         )]  # fmt: skip
     permission = await permit(found.domain, record.rua, "rua", dns)
     told = [str(address) for address in permission.addresses]
