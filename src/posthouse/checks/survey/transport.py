@@ -6,6 +6,7 @@
     found = await tlsa("example.org", exchanges, dns)
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -21,6 +22,8 @@ DANE: Final = "TLSA"
 
 _MONTH: Final = 2_592_000
 _SHORT: Final = 86_400
+_ID_CHARACTERS: Final = 32
+_find_ids = re.compile(rb"(?:^|[; \t])id[ \t]*=[ \t]*([A-Za-z0-9]+)").findall
 
 
 class Sts(NamedTuple):
@@ -42,8 +45,12 @@ async def sts_record(domain: str, exchanges: Sequence[Exchange], dns: Dns) -> St
         record = mta_sts.find(answer.records)
     except mta_sts.RecordError as error:
         means, change = "it counts as if there were none", "leave one record such as this one"
-        entry = Entry(name, "TXT", "v=STSv1; id=1")
+        entry = Entry(name, "TXT", f"v=STSv1; id={_new_id(answer.records)}")
         return Sts(False, (Item(STS, domain, State.WRONG, str(error), means, change, (entry,), evidence),))
+    if record is None and not exchanges:
+        means = "who stands between two servers can have mail sent without encryption"
+        change = "publish a record and a policy when it is known which hosts take the mail"
+        return Sts(False, (Item(STS, domain, State.ABSENT, "there is no MTA-STS", means, change, (), evidence),))
     if record is None:
         policy = mta_sts.Policy("testing", tuple(each.name for each in exchanges), _MONTH)
         change = (
@@ -55,6 +62,13 @@ async def sts_record(domain: str, exchanges: Sequence[Exchange], dns: Dns) -> St
         return Sts(False, (Item(STS, domain, State.ABSENT, "there is no MTA-STS", means, change, (entry,), evidence),))
     found = f"the record announces a policy, id {record.id}"
     return Sts(True, (Item(STS, domain, State.GOOD, found, evidence=evidence),))
+
+
+def _new_id(records: Sequence[bytes]) -> str:
+    """One that nobody has seen: who knows an id does not fetch the policy again."""
+    used = {octets.decode() for record in records for octets in _find_ids(record)}
+    number = max((int(each) for each in used if each.isdecimal() and len(each) < _ID_CHARACTERS), default=0) + 1
+    return str(number)
 
 
 def sts_policy(domain: str, octets: bytes, exchanges: Sequence[Exchange]) -> tuple[Item, ...]:
