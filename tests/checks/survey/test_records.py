@@ -6,6 +6,7 @@ import pytest
 
 from checks.zone import Zone, finish
 from posthouse.checks.dkim import SigningKey
+from posthouse.checks.dmarc.record import parse
 from posthouse.checks.dnslists import named
 from posthouse.checks.survey import (
     Exchange,
@@ -97,6 +98,14 @@ def test_a_dns_without_answers_says_nothing_of_keys() -> None:
     ]
 
 
+def test_selectors_that_could_not_be_asked_for_are_not_said_to_be_missing() -> None:
+    silent = {f"{name}._domainkey.example.org": {"TXT": ["SERVFAIL"]} for name in ("default", "s1")}
+    words = "2 of 47 usual selectors could not be asked for: default, s1"
+    assert [item.found for item in keys(silent)] == [words]
+    found = keys({**silent, **key("google", KEY.dns_record())})
+    assert states(found) == [State.GOOD, State.UNKNOWN]
+
+
 # --- DMARC --------------------------------------------------------------------------------------------
 
 
@@ -147,6 +156,28 @@ def test_the_stronger_policy_to_publish_keeps_the_rest() -> None:
     assert advice.publish[0].data == "v=DMARC1; p=quarantine; fo=1; rua=mailto:d@example.org"
 
 
+@pytest.mark.parametrize(("text", "state", "words", "record"), [
+    ("v=DMARC1; p=rejct; rua=foo; pct=200; adkim=x", State.WRONG, "counts for nothing",
+     "v=DMARC1; p=none; rua=mailto:dmarc-reports@example.org"),
+    ("v=DMARC1; p=rejct; rua=mailto:d@example.org", State.WRONG, "counts as p=none",
+     "v=DMARC1; p=none; rua=mailto:d@example.org"),
+    ("v=DMARC1; rua=mailto:d@example.org", State.ADVICE, "counts as p=none",
+     "v=DMARC1; p=none; rua=mailto:d@example.org"),
+    ("v=DMARC1; rua=mailto:d@example.org; p=reject; t=y; np=foo; psd=q; fo=9; foo=bar; foo=baz; ;x", State.WRONG,
+     "counts as p=none", "v=DMARC1; p=reject; rua=mailto:d@example.org; t=y; foo=bar"),
+    ("v=DMARC1; p=reject; np=foo", State.WRONG, "counts for nothing",
+     "v=DMARC1; p=reject; rua=mailto:dmarc-reports@example.org"),
+    ("v=DMARC1; p=Reject; fo=1:d; rua=foo", State.ADVICE, "come to light",
+     "v=DMARC1; p=reject; fo=1:d; rua=mailto:dmarc-reports@example.org"),
+    ("v=DMARC1; p=none", State.ADVICE, "come to light", "v=DMARC1; p=none; rua=mailto:dmarc-reports@example.org"),
+])  # fmt: skip
+def test_one_record_is_proposed_and_all_of_it_counts(text: str, state: State, words: str, record: str) -> None:
+    proposed = [(item.state, words in item.means, item.publish[0].data) for item in asked(text) if item.publish]
+    assert proposed == [(state, True, record)]
+    assert not parse(record.encode()).flaws  # type: ignore[union-attr]
+    assert not [item for item in asked(text) if "np=" in item.found and "part of the record" in item.means]
+
+
 def test_who_reads_reports_for_others_says_so_in_the_dns() -> None:
     text = "v=DMARC1; p=reject; rua=mailto:d@far.test"
     wanted = one(asked(text), State.WRONG).publish[0]
@@ -169,6 +200,21 @@ def test_without_mta_sts_record_and_policy_to_publish_are_told() -> None:
     assert not found.announced
     assert absent.publish[0] == ("_mta-sts.example.org", "TXT", "v=STSv1; id=1")
     assert "mx: mx.example.org, mx: mx2.far.test" in absent.change
+
+
+def test_no_policy_of_mta_sts_is_proposed_while_the_mail_hosts_are_unknown() -> None:
+    absent = one(finish(sts_record("example.org", (), Zone({}))).items, State.ABSENT)
+    assert not absent.publish
+    assert "mode:" not in absent.change
+
+
+@pytest.mark.parametrize(("texts", "new"), [
+    (["v=STSv1; id=1", "v=STSv1; id=2"], "3"), (["v=STSv1; id="], "1"), (["v=STSv1; id=20250101; x"], "20250102"),
+    (["v=STSv1; id=" + "9" * 40], "1"), (["v=STSv1; id=a", "v=STSv1; id=b"], "1"),
+])  # fmt: skip
+def test_the_id_that_is_proposed_was_never_used(texts: list[str], new: str) -> None:
+    found = finish(sts_record("example.org", MX, Zone({"_mta-sts.example.org": {"TXT": texts}})))
+    assert one(found.items, State.WRONG).publish[0].data == f"v=STSv1; id={new}"
 
 
 @pytest.mark.parametrize(("texts", "state"), [

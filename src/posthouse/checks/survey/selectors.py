@@ -51,9 +51,18 @@ async def selectors(
         means = "which keys there are cannot be found out, and one that was taken away seems to be there still"
         items.append(Item(TOPIC, domain, State.ADVICE, found, means, "publish a record for each key, and no wildcard"))
         return tuple(items)
+    unanswered: list[str] = []
     for selector in COMMON:
         if selector not in ours and selector not in named:
-            items += await _known(domain, selector, dns, missing=None)
+            found_there = await _known(domain, selector, dns, missing=None)
+            if any(item.state is State.UNKNOWN for item in found_there):
+                unanswered.append(selector)
+            else:
+                items += found_there
+    if unanswered:
+        names = f"{', '.join(unanswered[:5])}{' and others' if len(unanswered) > 5 else ''}"
+        found = f"{len(unanswered)} of {len(COMMON)} usual selectors could not be asked for: {names}"
+        items.append(Item(TOPIC, domain, State.UNKNOWN, found, "there may be keys under them"))
     if not items:
         found = f"no DKIM key of {domain} is known: none of {len(COMMON)} usual selectors is there"
         means = "its mail may be signed under another one, which the DNS does not tell"
@@ -97,8 +106,6 @@ async def _known(domain: str, selector: str, dns: Dns, *, missing: State | None)
     try:
         answer = await dns.txt(name)
     except DnsFault as fault:
-        if missing is None:
-            return []
         return [Item(TOPIC, name, State.UNKNOWN, f"the key {selector} could not be asked for: {fault}")]
     if not answer.records:
         if missing is None:
