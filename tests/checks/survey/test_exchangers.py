@@ -33,6 +33,34 @@ def test_good_hosts_are_told_in_their_order() -> None:
     assert found.items[0].evidence[0].question == "MX example.org"
 
 
+def test_of_many_hosts_the_first_by_preference_are_looked_at() -> None:
+    names = [f"m{n:02}.example.org" for n in range(25)]
+    zone: dict[str, dict[str, Any]] = {name: {"A": [f"192.0.2.{n}"]} for n, name in enumerate(names)}
+    found = hosts({**zone, "example.org": {"MX": [f"{n} {name}" for n, name in reversed(list(enumerate(names)))]}})
+    assert [each.name for each in found.exchanges] == names[:20]
+    assert states(found) == [State.GOOD, State.ADVICE]
+    assert (found.items[1].found, found.items[1].means) == (
+        "example.org has 25 mail hosts, of which the first 20 were looked at", "5 were left out",
+    )  # fmt: skip
+
+
+def test_a_host_that_stands_there_twice_is_told_once() -> None:
+    found = hosts({**GOOD, "example.org": {"MX": ["20 a.example.org", "10 a.example.org", "10 a.example.org"]}})
+    assert [(each.name, each.preference) for each in found.exchanges] == [("a.example.org", 10)]
+    assert found.items[0].found == "example.org is served by a.example.org (10)"
+    assert "a.example.org more than once" in found.items[1].found
+
+
+def test_sound_hosts_are_told_beside_faulty_ones() -> None:
+    found = hosts({**GOOD, "example.org": {"MX": ["10 a.example.org", "20 gone.example.org", "30 slow.example.org"]},
+                   "slow.example.org": {"ANY": ["SERVFAIL"]}})  # fmt: skip
+    assert [item.found for item in found.items if item.state is State.GOOD] == [
+        "example.org is also served by a.example.org (10)"
+    ]
+    # Whose addresses could not be asked for still takes mail.
+    assert [each.name for each in found.exchanges] == ["a.example.org", "slow.example.org"]
+
+
 def test_a_null_mx_is_no_fault() -> None:
     found = hosts({"example.org": {"MX": ["0 ."]}})
     assert found.is_null

@@ -5,6 +5,7 @@
     items = await reverse(found.exchanges, senders, dns)
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -15,7 +16,7 @@ from posthouse.checks.evidence import asked, shown
 from posthouse.checks.story.networks import inside
 from posthouse.checks.survey.item import Entry, Item, State
 from posthouse.mail.address import AddressError, parse_domain
-from posthouse.mail.dns import Dns, DnsFault
+from posthouse.mail.dns import Dns, DnsFault, Mx
 from posthouse.mail.verdict import Evidence
 
 TOPIC: Final = "MX"
@@ -53,7 +54,12 @@ async def exchangers(domain: str, dns: Dns, *, closed: bool = False) -> Exchange
     except DnsFault as fault:
         item = Item(TOPIC, domain, State.UNKNOWN, f"the MX records of {domain} could not be asked for: {fault}")
         return Exchangers((), False, False, (item,))
-    records = sorted(answer.records[:EXCHANGES], key=lambda mx: (mx.preference, mx.exchange))
+    # Of a host that stands there twice, the better preference counts.
+    best: dict[str, Mx] = {}
+    for mx in sorted(answer.records, key=lambda mx: (mx.preference, mx.exchange)):
+        best.setdefault(mx.exchange, mx)
+    every = list(best.values())
+    records = every[:EXCHANGES]
     question = asked("MX", domain, [f"{mx.preference} {mx.exchange or '.'}" for mx in records])
     if not answer.exists:
         change = "register it, or look for a slip of the pen"
@@ -71,11 +77,32 @@ async def exchangers(domain: str, dns: Dns, *, closed: bool = False) -> Exchange
         change = "take one of the two away: the null MX, or the others"
         items.append(Item(TOPIC, domain, State.WRONG, f"{domain} has a null MX beside others", _UNCLEAR, change))
     found = [await _exchange(mx.exchange, mx.preference, dns, items, closed) for mx in records if mx.exchange]
-    exchanges = tuple(exchange for exchange in found if exchange.addresses)
-    if exchanges and not items:
-        names = ", ".join(f"{shown(each.name)} ({each.preference})" for each in exchanges)
-        items.append(Item(TOPIC, domain, State.GOOD, f"{domain} is served by {names}", evidence=(question,)))
+    # Where the addresses were not to be had, there may be some.
+    unknown = {item.subject for item in items if item.state is State.UNKNOWN}
+    exchanges = tuple(exchange for exchange in found if exchange.addresses or exchange.name in unknown)
+    faulty = {item.subject for item in items}
+    sound = [each for each in exchanges if each.name not in faulty]
+    if sound:
+        names = ", ".join(f"{shown(each.name)} ({each.preference})" for each in sound)
+        also = "also " if len(items) > bool(null) else ""
+        good = Item(TOPIC, domain, State.GOOD, f"{domain} is {also}served by {names}", evidence=(question,))
+        items = [*items, good] if also else [good, *items]
+    items += _crowd(domain, answer.records, len(every))
     return Exchangers(exchanges, False, True, tuple(items))
+
+
+def _crowd(domain: str, records: Sequence[Mx], hosts: int) -> list[Item]:
+    """Records that are too many."""
+    items = []
+    counted = Counter(mx.exchange for mx in records)
+    twice = [shown(name) for name, times in counted.items() if times > 1 and name]
+    if twice:
+        found = f"{domain} names {', '.join(twice[:5])} more than once"
+        items.append(Item(TOPIC, domain, State.ADVICE, found, "only the lowest number counts", "leave one record each"))
+    if hosts > EXCHANGES:
+        found = f"{domain} has {hosts} mail hosts, of which the first {EXCHANGES} were looked at"
+        items.append(Item(TOPIC, domain, State.ADVICE, found, f"{hosts - EXCHANGES} were left out", "have fewer"))
+    return items
 
 
 _UNCLEAR: Final = "some servers will take it for a domain without mail"
