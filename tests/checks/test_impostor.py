@@ -300,3 +300,59 @@ def test_a_name_made_to_cost_time_costs_little() -> None:
         start = perf_counter()
         examine(f'From: "{name}" <x@evil.example>')
         assert perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Reply-To: x@gmail.com", "List-Id: <a.b>"],
+        ["Reply-To: x@gmail.com", "List-Id: <a.gmail.com>"],
+        ["Reply-To: x@gmail.com", "List-Post: <mailto:x@gmail.com>"],
+        ["Reply-To: x@gmail.com", "List-Id: <a.new.example>"],
+        ["Reply-To: a@new.example, b@new.example, c@new.example, d@new.example, e@new.example, x@gmail.com"],
+        ["Reply-To: other@other.example, x@gmail.com"],
+        ["Reply-To: a@new.example", "Reply-To: x@gmail.com"],
+        ["Reply-To: g: x@gmail.com;"],
+        ["Reply-To: =?utf-8?q?x=40gmail=2Ecom?="],
+    ],
+)
+def test_no_sender_can_switch_off_what_is_told_of_his_reply_to(lines: list[str]) -> None:
+    for proven in (None, frozenset({"new.example"})):
+        found = told(check(letter("From: Max <max@new.example>", *lines), CIRCLE, proven=proven))
+        assert found["reply-to"] == (
+            Severity.MEDIUM, "is from max@new.example, but an answer would go to x@gmail.com"
+        )
+
+
+def test_a_list_that_is_proven_may_send_answers_to_itself() -> None:
+    message = letter("From: Max <max@new.example>", "Reply-To: list@lists.example", "List-Id: A list <l.lists.example>")
+    assert check(message, CIRCLE, proven=frozenset({"new.example", "mx.lists.example"})).findings == ()
+    assert told(check(message, CIRCLE, proven=frozenset({"new.example"})))["reply-to"][0] is Severity.LOW
+    posted = letter(
+        "From: Max <max@new.example>", "Reply-To: l@lists.example", "List-Post: <mailto:l@lists.example>"
+    )
+    assert check(posted, CIRCLE, proven=frozenset({"lists.example"})).findings == ()
+
+
+def test_a_known_list_that_writes_in_its_own_name_may_send_answers_to_the_author() -> None:
+    lines = ["From: Max via List <anna@partner.example>", "Reply-To: max@gmail.com", "List-Id: <l.partner.example>"]
+    assert told(check(letter(*lines), CIRCLE, proven=frozenset({"partner.example"})))["reply-to"][0] is Severity.LOW
+    assert told(check(letter(*lines), CIRCLE, proven=frozenset()))["reply-to"][0] is Severity.MEDIUM
+
+
+def test_an_answer_that_would_go_to_a_lookalike_of_ours_is_told() -> None:
+    for listed in ((), ("List-Id: <l.f1rm.example>",)):
+        found = told(examine("From: Max <max@new.example>", "Reply-To: Erika <erika@f1rm.example>", *listed))
+        severity, text = found["reply-to"]
+        assert severity is Severity.HIGH
+        assert text.startswith("is from max@new.example, but an answer would go to erika@f1rm.example, whose domain ")
+        assert text.endswith("whose domain looks like firm.example, but the i is a 1")
+
+
+def test_an_answer_that_would_go_to_very_many_is_told_and_costs_little() -> None:
+    many = "Reply-To: " + ", ".join(f"x@{number}.example" for number in range(20_000))
+    start = perf_counter()
+    found = told(examine("From: Max <max@new.example>", many))
+    assert perf_counter() - start < 2
+    assert found["reply-to"][0] is Severity.MEDIUM
+    assert "20000 addresses" in found["reply-to"][1]

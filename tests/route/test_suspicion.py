@@ -129,6 +129,14 @@ def test_what_is_a_mere_curiosity_is_told_on_the_journey_alone(tmp_path: Path) -
     watched(tmp_path, work)
 
 
+def test_a_list_that_nothing_proves_is_no_reason_to_send_answers_there(tmp_path: Path) -> None:
+    async def work(watch: Watch) -> None:
+        reply = await watch.receive(fields="Reply-To: desk@helpers.test\r\nList-Id: <desk.helpers.test>\r\n")
+        assert (await watch.verdicts(reply))["impostor"][0] == "neutral"
+
+    watched(tmp_path, work)
+
+
 def test_what_is_hidden_is_found_by_an_account_that_knows_nobody(tmp_path: Path) -> None:
     async def work(watch: Watch) -> None:
         address = await watch.receive('"alice@posthouse.test" <x@strange.test>')

@@ -31,10 +31,11 @@ from posthouse.checks.suffixes import registrable
 from posthouse.mail.address import Address, AddressError, parse_domain
 from posthouse.mail.bodies import bodies
 from posthouse.mail.headers import Header
-from posthouse.mail.mailboxes import mailboxes
+from posthouse.mail.mailboxes import Mailbox, mailboxes
 from posthouse.mail.message import Message
 from posthouse.mail.preview import readable
 from posthouse.mail.verdict import Verdict
+from posthouse.mail.words import decode_words
 
 # So much of a display name, a subject and a body is looked at; of a body also in octets, before it is decoded.
 _NAME_CHARACTERS = 200
@@ -44,7 +45,8 @@ _BODY_CHARACTERS = 8_192
 _BODY_OCTETS = 32_768
 _TEXTS = 2
 _ATTACHMENTS = 20
-_REPLY_TO = 5
+_REPLY_TO = 50
+_LIST_CHARACTERS = 500
 _DOMAINS = 10
 _ADDRESSES = 10
 # The first label of a domain counts as its owner's name from so many letters on; a name is looked for in so many
@@ -84,6 +86,8 @@ _find_words = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*").findall
 _DOMAIN = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_][\w-]{1,62}"
 _find_addresses = re.compile(rf"([\w.%+'-]{{1,64}})( ?@ ?)({_DOMAIN})").findall
 _find_plain_words = re.compile(r"[^\W_]+").findall
+# The domain of a list's id or of its address: what is in angle brackets, or stands there alone.
+_find_list = re.compile(r"[@.<]([\w-]+(?:\.[\w-]+)+)>?(?=[?\s]|$)").findall
 # A domain by itself: neither end of it belongs to an address.
 _find_domains = re.compile(rf"(?<![\w.@-]){_DOMAIN}(?![\w@-])").findall
 _without_brackets = re.compile(r"\([^()]*\)|\[[^\[\]]*\]").sub
@@ -190,8 +194,13 @@ class Circle:
         return compare(domain, *self._indexes).findings
 
 
-def check(message: Message, circle: Circle, resembled: Sequence[Finding] = ()) -> Impostor:
+def check(
+    message: Message, circle: Circle, resembled: Sequence[Finding] = (), proven: frozenset[str] | None = None
+) -> Impostor:
     """Examines a message from outside for one account. `resembled` is what `lookalike.check` found, for the sum.
+
+    `proven` are the domains that SPF or DKIM proves to have sent it; None where that was not asked, and a list is
+    believed to be one.
 
     The one mailbox of From is asked for, as `mail.author` gives it; without one there is nothing to compare with.
     """
@@ -205,7 +214,7 @@ def check(message: Message, circle: Circle, resembled: Sequence[Finding] = ()) -
     findings = [*_embedded(name, address, circle), *_hidden(name, message)]
     if first:
         findings += _familiar(name, address, circle)
-    elsewhere = _elsewhere(header, address, circle)
+    elsewhere = _elsewhere(header, address, circle, proven)
     findings += elsewhere
     signs = _signs(message, first, findings, resembled, elsewhere) if first or elsewhere else ()
     findings += _summed(signs)
@@ -302,20 +311,59 @@ def claimed(name: str, address: Address, circle: Circle) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _elsewhere(header: Header, address: Address, circle: Circle) -> list[Finding]:
-    """An answer would go to another organization than the one that wrote."""
-    if header.get("list-id") is not None or header.get("list-post") is not None:
-        # A list sends answers to itself, and says so.
-        return []
+def _elsewhere(
+    header: Header, address: Address, circle: Circle, proven: frozenset[str] | None
+) -> list[Finding]:
+    """An answer would go to another organization than the one that wrote; of several the gravest."""
+    boxes = mailboxes(header.addresses("reply-to"))
+    if len(boxes) > _REPLY_TO:
+        many = f"{len(boxes)} addresses"
+        return [Finding("reply-to", Severity.MEDIUM, f"is from {address}, but an answer would go to {many}", many)]
     ours = _organization(address.domain)
-    for mailbox in mailboxes(header.addresses("reply-to")[:_REPLY_TO]):
-        where = mailbox.address
-        if where is None or _organization(where.domain) == ours or circle.knows(where):
+    lists = _lists(header, proven)
+    found: list[Finding] = []
+    for where in dict.fromkeys(each for box in boxes for each in _answered(box)):
+        theirs = _organization(where.domain)
+        if theirs == ours or circle.knows(where):
             continue
-        suspicious = where.domain in FREEMAIL or shape(where.domain) == shape(address.domain)
-        severity = Severity.MEDIUM if suspicious else Severity.LOW
-        return [Finding("reply-to", severity, f"is from {address}, but an answer would go to {where}", str(where))]
-    return []
+        text = f"is from {address}, but an answer would go to {where}"
+        alike = [each for each in circle.resembled(where.domain) if each.about and each.severity is not Severity.LOW]
+        if alike:
+            text = f"{text}, whose domain {alike[0].text}"
+            found.append(Finding("reply-to", alike[0].severity, text, str(where)))
+        elif theirs in FREEMAIL or shape(where.domain) == shape(address.domain):
+            # A list that writes in its own name has answers sent to whoever wrote to it.
+            relayed = ours in lists and theirs in FREEMAIL and circle.knows(address)
+            found.append(Finding("reply-to", Severity.LOW if relayed else Severity.MEDIUM, text, str(where)))
+        elif theirs not in lists:
+            found.append(Finding("reply-to", Severity.LOW, text, str(where)))
+    return list(ranked(found)[:1])
+
+
+def _answered(box: Mailbox) -> list[Address]:
+    """The address of a mailbox of Reply-To; what some programs make one of where there is none."""
+    if box.address is not None:
+        return [box.address]
+    text = _readable(decode_words(box.raw[:_RAW_CHARACTERS].encode("utf-8", "replace")))
+    found: list[Address] = []
+    for local, _, domain in _find_addresses(text)[:_ADDRESSES]:
+        try:
+            found.append(Address.parse(f"{local}@{domain}"))
+        except AddressError:
+            continue
+    return found
+
+
+def _lists(header: Header, proven: frozenset[str] | None) -> frozenset[str]:
+    """The organizations of the list that a message says it comes from, as far as they are proven to have sent it.
+
+    A list sends answers to itself; but anybody may say that he is one.
+    """
+    said = [header.text(name)[-_LIST_CHARACTERS:] for name in ("list-id", "list-post")]
+    named = {_organization(_ascii(domain)) for text in said for domain in _find_list(text)[-1:]}
+    if proven is None:
+        return frozenset(named)
+    return frozenset(named & {_organization(domain) for domain in proven})
 
 
 def _signs(

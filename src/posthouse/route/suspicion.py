@@ -102,7 +102,8 @@ class Suspicion:
         if len(compared) < len(known) and not is_plain(case):
             compared = known
         judging = any(min(each.learner.junk, each.learner.good) >= TRAINED for each in known)
-        seen = await self._see(case, compared, resembled, judging) if compared or judging else _UNSEEN
+        looked = compared or judging
+        seen = await self._see(case, compared, resembled, judging, _senders(findings)) if looked else _UNSEEN
         opinions: dict[int, Opinion] = {}
         for knowledge in known:
             account_id = knowledge.account_id
@@ -118,10 +119,11 @@ class Suspicion:
         return opinions
 
     async def _see(
-        self, case: Case, known: Sequence[Knowledge], resembled: dict[int, Lookalike], judging: bool
+        self, case: Case, known: Sequence[Knowledge], resembled: dict[int, Lookalike], judging: bool,
+        proven: frozenset[str],
     ) -> _Seen:
         """One look at the message, in a thread where it is large or many want to know."""
-        view = partial(_see, known=known, resembled=resembled, judging=judging)
+        view = partial(_see, known=known, resembled=resembled, judging=judging, proven=proven)
         content = case.content
         if content.size > LOOKED_AT:
             return view(Message(case.message.octets[: case.message.header.end], case.message.header))
@@ -165,10 +167,13 @@ def origin_of(author: Address) -> str:
 
 
 def _see(
-    message: Message, known: Sequence[Knowledge], resembled: dict[int, Lookalike], judging: bool
+    message: Message, known: Sequence[Knowledge], resembled: dict[int, Lookalike], judging: bool,
+    proven: frozenset[str],
 ) -> _Seen:
     impostors = {
-        knowledge.account_id: impostor.check(message, knowledge.circle, resembled[knowledge.account_id].findings)
+        knowledge.account_id: impostor.check(
+            message, knowledge.circle, resembled[knowledge.account_id].findings, proven
+        )
         for knowledge in known
     }
     return _Seen(impostors, lexicon(message) if judging else ())
@@ -219,6 +224,13 @@ def _opinion(
 
 def _is_proven(findings: Findings) -> bool:
     return findings.dmarc is not None and findings.dmarc.result == "pass"
+
+
+def _senders(findings: Findings) -> frozenset[str]:
+    """The domains that are proven to have sent the message, whoever its author is."""
+    signed = {signature.domain for signature in findings.signatures if signature.result == "pass"}
+    sent = {findings.spf.domain} if findings.spf is not None and findings.spf.result == "pass" else set()
+    return frozenset(signed | sent)
 
 
 def _reputation(author: Address, count: Count) -> Verdict | None:
