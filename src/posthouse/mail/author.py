@@ -49,6 +49,8 @@ class AuthorError(ValueError):
 def author(header: Header) -> Address:
     """The one mailbox in the one From field. Raises AuthorError with a sentence for anything else."""
     found = header.all("from")
+    if not found and header.is_cut:
+        raise AuthorError("No From field is among the fields that were read")
     if len(found) != 1:
         raise AuthorError("There is no From field" if not found else "There is more than one From field")
     value = unfold(found[0].value)

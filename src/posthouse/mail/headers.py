@@ -87,6 +87,11 @@ class Header:
         self._index = index
         self._addresses: dict[str, tuple[Entry, ...]] = {}
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether it goes on beyond the bounds, so that a field which is not here may still be there."""
+        return self.flaw in (_TOO_MANY, _TOO_LONG)
+
     def get(self, name: str) -> Field | None:
         """The first field of that name, in any case."""
         found = self._index.get(name)

@@ -9,6 +9,7 @@ from posthouse.checks.dkim import SigningKey
 from posthouse.checks.lookalike import Kin, Known
 from posthouse.checks.story import Checked, Given, Story, circumstances, find, hops, tell
 from posthouse.mail.author import AuthorError, author
+from posthouse.mail.headers import HEADER_FIELDS
 from posthouse.mail.message import Message
 
 DATE = "Sat, 01 Mar 2025 18:15:30 +0000"
@@ -150,3 +151,16 @@ def test_a_client_that_is_only_assumed_proves_nothing() -> None:
 def test_a_return_path_that_the_sender_wrote_proves_nothing() -> None:
     came, path, *others = FIELDS[1], FIELDS[0], *FIELDS[2:]
     assert "really from" not in story(message(came, path, *others), RECORDS).judgement
+
+
+def test_that_the_header_was_not_read_to_its_end_is_said_first() -> None:
+    fields = [*FIELDS[:2], *["X-Filler: x"] * HEADER_FIELDS]
+    said = story(message(*fields, *FIELDS[2:]), RECORDS).judgement
+    assert said == (
+        "The header has more than 10,000 fields, and the rest was not read; as far as it was, nobody can tell who wrote"
+        " it: no From field is among the fields that were read."
+    )
+    fields = [*FIELDS, *[FIELDS[1]] * HEADER_FIELDS]
+    told = story(message(*fields), RECORDS)
+    assert told.judgement.startswith("The header has more than 10,000 fields, and the rest was not read; as far as it")
+    assert "has at least 9996 Received fields" in told.doubts[-1].finding.text

@@ -51,7 +51,8 @@ def doubts(trust: Trust, header: Header, now: Instant) -> tuple[Doubt, ...]:
     ]  # fmt: skip
     count = sum(field.key == "received" for field in header.fields)
     if count > HOPS:
-        text = f"has {count} Received fields, of which the topmost {HOPS} are looked at"
+        least = "at least " if header.is_cut else ""
+        text = f"has {least}{count} Received fields, of which the topmost {HOPS} are looked at"
         found.append(_doubt(0, "too-many-hops", Severity.MEDIUM, text))
     told: dict[str, int] = {}
     kept: list[Doubt] = []

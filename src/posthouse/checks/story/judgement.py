@@ -25,9 +25,11 @@ _TEXT = 300
 
 def judge(
     checked: Checked, known: Circumstances, found: Sequence[Finding], pulled: Sequence[Strand],
-    notes: Sequence[Note] = (),
+    notes: Sequence[Note] = (), cut: str = "",
 ) -> str:
-    """`found` with the gravest first; `pulled` are the strands, `notes` what others wrote down."""
+    """`found` with the gravest first; `pulled` are the strands, `notes` what others wrote down; `cut` a sentence where
+    the header goes on beyond what was read.
+    """
     sentence, is_open = _proven(checked, known, pulled)
     if is_open:
         sentence += _excuse(checked, pulled) or _remembered(checked, known, notes)
@@ -38,6 +40,8 @@ def judge(
     if grave:
         subject = "its name" if grave[0].kind in _OF_THE_NAME else "it"
         sentence += f"; beware, {subject} {shown_text(grave[0].text)}"
+    if cut:
+        sentence = f"{cut}, and the rest was not read; as far as it was, {sentence[:1].lower()}{sentence[1:]}"
     return f"{sentence}."
 
 

@@ -66,7 +66,7 @@ def tell(message: Message, trust: Trust, known: Circumstances, checked: Checked,
         found += check.findings if check is not None else ()
     found += [*_flaws(header, checked), *_changed(notes, checked), *_forged(notes, trust)]
     findings = ranked(found)
-    judgement = judge(checked, known, findings, pulled, notes)
+    judgement = judge(checked, known, findings, pulled, notes, header.flaw if header.is_cut else "")
     return Story(
         judgement, known, checked, trust, pulled, notes, doubted, leaks(header, trust.hops), findings
     )
