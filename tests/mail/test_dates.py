@@ -136,3 +136,9 @@ def test_the_public_set_is_read_alike(vectors: Path) -> None:
         if (date.at if date else None) != expected:
             differing.add(place)
     assert differing == set(EXCEPTIONS)
+
+
+def test_a_year_has_four_digits() -> None:
+    early = parse_date(b"Wed, 28 Feb 0001 10:00:00 +0000")
+    assert early is not None
+    assert rfc3339(early.at) == "0001-02-28T10:00:00Z"

@@ -22,7 +22,8 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def rfc3339(at: Instant) -> str:
     """`2025-03-01T18:15:30Z`, always in UTC, whole seconds."""
-    return datetime.fromtimestamp(at // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # strftime does not fill up years below 1000.
+    return f"{datetime.fromtimestamp(at // SECOND, UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def rfc5322_date(at: Instant) -> str:
