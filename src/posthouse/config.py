@@ -184,6 +184,13 @@ class Policy(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     monitor: Annotated[
         tuple[str, ...], Meta(description="author's domains whose DMARC policy is watched and not kept")
     ] = ()
+    quarantine: Annotated[
+        tuple[str, ...],
+        Meta(description="author's domains whose mail goes to Junk where DMARC fails, whatever they ask"),
+    ] = ()
+    reject: Annotated[
+        tuple[str, ...], Meta(description="author's domains whose mail is refused where DMARC fails, whatever they ask")
+    ] = ()
     forwarders: Annotated[
         tuple[str, ...], Meta(description="domains and networks that pass on what others wrote to you")
     ] = ()
@@ -490,7 +497,7 @@ def _senders(checks: Checks, policy: Policy) -> None:
         _domain(zone, f"checks.lists.{zone}")
         if not -LIST_WEIGHT <= weight <= LIST_WEIGHT:
             raise ValueError(f"checks.lists.{zone}: must be from {-LIST_WEIGHT} to {LIST_WEIGHT}")
-    for name in ("monitor", "mailing_lists", "sealers"):
+    for name in ("monitor", "quarantine", "reject", "mailing_lists", "sealers"):
         for index, domain in enumerate(getattr(policy, name)):
             _domain(domain, f"policy.{name}[{index}]")
     for index, forwarder in enumerate(policy.forwarders):

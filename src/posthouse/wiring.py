@@ -94,6 +94,8 @@ def policy(config: Config) -> Policy:
     settings = config.policy
     exemptions = Exemptions(
         monitor=_domains(settings.monitor),
+        quarantine=_domains(settings.quarantine),
+        reject=_domains(settings.reject),
         mailing_lists=_domains(settings.mailing_lists),
         forwarders=_domains(each for each in settings.forwarders if not is_network(each)),
         networks=tuple(ip_network(each) for each in settings.forwarders if is_network(each)),

@@ -149,6 +149,23 @@ def test_what_was_waited_for_long_enough_counts_and_defers_no_more(preset: Prese
     assert Policy(preset).judge(made, answered, late=True) == Policy(preset).judge(made, answered)
 
 
+@pytest.mark.parametrize("published", ["p=none", "p=quarantine", "p=reject"])
+def test_the_settings_may_say_what_a_failure_leads_to_for_a_domain(published: str) -> None:
+    for named, kind in (
+        (Exemptions(reject=frozenset({"far.test"})), Reject),
+        (Exemptions(quarantine=frozenset({"far.test"})), Quarantine),
+        (Exemptions(monitor=frozenset({"far.test"}), reject=frozenset({"far.test"})), Accept),
+    ):
+        ruling = ruled(letter(), SPF_FAIL, dmarc(published), exemptions=named)
+        assert isinstance(ruling.decision, kind), published
+    rejecting = Exemptions(reject=frozenset({"far.test"}))
+    refused = ruled(letter(), SPF_FAIL, dmarc("p=none"), exemptions=rejecting)
+    assert "but the settings say reject for far.test" in refused.decision.reason
+    assert (refused.disposition, refused.overrides[0].kind) == ("reject", "local_policy")
+    passed = ruled(letter(signers="far.test"), SPF_FAIL, dmarc("p=none"), exemptions=rejecting)
+    assert isinstance(passed.decision, Accept)
+
+
 BROKEN_NAMES = [
     # The envelope's domain, below the author's, has name servers that never answer.
     ("x@broken.far.test", dmarc("p=reject"), {"broken.far.test": {"TXT": "SERVFAIL"}}, "ceo@far.test"),

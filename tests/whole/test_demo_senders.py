@@ -135,7 +135,7 @@ def test_the_demo_shows_its_senders_with_commands_to_copy(tmp_path: Path) -> Non
     with DemoProcess(tmp_path / "demo", free_port_base(), "--senders") as demo:
         assert demo.process.stdout is not None
         lines: list[str] = []
-        while sum(" trace --config " in line for line in lines) < 1 + 4:
+        while sum(" trace --config " in line for line in lines) < 1 + 5:
             lines.append(demo.process.stdout.readline().decode())
             assert lines[-1], "".join(lines)
         traces = [line.strip() for line in lines if " trace --config " in line][1:]
@@ -143,7 +143,10 @@ def test_the_demo_shows_its_senders_with_commands_to_copy(tmp_path: Path) -> Non
             subprocess.run(["sh", "-c", trace], capture_output=True, text=True, check=True, timeout=60).stdout
             for trace in traces
         ]
-    spoof, lookalike, forwarded, listed = stories
+    honest, spoof, lookalike, forwarded, listed = stories
+    assert "dmarc" in honest
+    assert "decided to accept" in honest
+    assert "warned" not in honest
     assert "decided to reject by the rule dmarc-reject" in spoof
     assert "answered 550 5.7.26" in spoof
     assert "TXT _dmarc.posthouse.test: v=DMARC1; p=reject" in spoof

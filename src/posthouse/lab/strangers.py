@@ -7,6 +7,7 @@
 Each has an address of its own in 127.0.0.0/8 where the system has such addresses (Linux does), a name that leads back
 to it, SPF, DMARC and a key: everything in order, as anybody can have it. What they bring comes over real SMTP.
 
+    honest       somebody writes, and all is in order
     spoof        somebody claims to be bob@posthouse.test
     lookalike    alice writes, but from p0sthouse.test
     forwarded    what carol wrote came to forward.test, which added a line, sealed it and sent it on
@@ -31,7 +32,7 @@ LOOPBACK: Final = "127.0.0.1"
 PATIENCE_SECONDS: Final = 30.0
 
 # Each domain with the last number of its address.
-_DOMAINS: Final = {"spoofer.test": 66, "p0sthouse.test": 67, "forward.test": 68, "lists.test": 69}
+_DOMAINS: Final = {"spoofer.test": 66, "p0sthouse.test": 67, "forward.test": 68, "lists.test": 69, "honest.test": 70}
 FORWARDER: Final = "forward.test"
 LIST: Final = "lists.test"
 
@@ -51,6 +52,8 @@ class Scene:
 
 
 SCENES: Final = (
+    Scene("honest", "Dora writes to alice, and all is in order", "in the inbox, with nothing against it",
+          "honest.test", "dora@honest.test", "alice@posthouse.test"),
     Scene("spoof", "Somebody claims to be bob@posthouse.test", "refused, as the DMARC policy of posthouse.test asks",
           "spoofer.test", "bob@posthouse.test", "alice@posthouse.test"),
     Scene("lookalike", "Alice writes to bob, but from p0sthouse.test", "in the inbox, with a warning in front",
@@ -133,6 +136,12 @@ def _letter(author: str, to: str, subject: str, now: Instant, text: str, *more: 
     return "\r\n".join([*fields, "", *text.splitlines(), ""]).encode("ascii")
 
 
+def _honest(key: SigningKey, carol: Sequence[SigningKey], now: Instant) -> bytes:
+    return _letter(
+        "Dora <dora@honest.test>", "alice@posthouse.test", "Good morning", now, "The weather is fine here.\nDora"
+    )
+
+
 def _spoof(key: SigningKey, carol: Sequence[SigningKey], now: Instant) -> bytes:
     return _letter(
         "Bob <bob@posthouse.test>", "alice@posthouse.test", "The invoice", now,
@@ -169,5 +178,5 @@ def _list(key: SigningKey, carol: Sequence[SigningKey], now: Instant) -> bytes:
 
 
 _WRITERS: Final[dict[str, Callable[[SigningKey, Sequence[SigningKey], Instant], bytes]]] = {
-    "spoof": _spoof, "lookalike": _lookalike, "forwarded": _forwarded, "list": _list,
+    "honest": _honest, "spoof": _spoof, "lookalike": _lookalike, "forwarded": _forwarded, "list": _list,
 }

@@ -302,7 +302,7 @@ def claims(field: Field, authserv_id: str) -> bool:
     return False
 
 
-# Other full stops of domain names (RFC 3490 §3.1), as NFKC leaves them.
+# The other full stop of domain names (UTS #46), as NFKC leaves it.
 _DOTS = "\u3002"
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from posthouse.checks.arc import ArcSet
+from posthouse.checks.dmarc import Policy as Disposition
 from posthouse.checks.reports.aggregate import Reason
 from posthouse.route.authentication import Findings, Network
 from posthouse.route.case import Case
@@ -26,11 +27,14 @@ _LIST_FIELDS = ("list-id", "list-post", "list-unsubscribe")
 class Exemptions:
     """Who is believed. Domains in lower case and A-labels; each stands for its subdomains as well, but a sealer.
 
-    `monitor`: authors whose DMARC policy is watched and not kept. `mailing_lists`: what lists send from.
+    `monitor`: authors whose DMARC policy is watched and not kept; `quarantine` and `reject`: those for whom this policy
+    holds in place of their own. `mailing_lists`: what lists send from.
     `forwarders` and `networks`: who passes on what others wrote. `sealers`: whose ARC seals are believed.
     """
 
     monitor: frozenset[str] = frozenset()
+    quarantine: frozenset[str] = frozenset()
+    reject: frozenset[str] = frozenset()
     mailing_lists: frozenset[str] = frozenset()
     forwarders: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
@@ -50,10 +54,20 @@ def vouched(findings: Findings) -> str:
     return next(proven(findings), "")
 
 
+def enforced(findings: Findings, exemptions: Exemptions) -> Disposition:
+    """What a DMARC failure of this message asks for: by the settings, else by the author's domain."""
+    found = findings.dmarc
+    if found is None or found.result != "fail":
+        return "none"
+    if _within(found.author_domain, exemptions.reject):
+        return "reject"
+    return "quarantine" if _within(found.author_domain, exemptions.quarantine) else found.policy
+
+
 def exempt(findings: Findings, exemptions: Exemptions) -> Exemption | None:
     """The exception that is made for a message whose author's domain asks for a policy that it falls under."""
     found = findings.dmarc
-    if found is None or found.policy == "none":
+    if found is None or enforced(findings, exemptions) == "none":
         return None
     domain = _within(found.author_domain, exemptions.monitor)
     if domain:

@@ -27,7 +27,7 @@ from posthouse.mail.reply import Reply
 from posthouse.mail.verdict import Accept, Decision, Defer, Quarantine, Reject
 from posthouse.route.authentication import Findings
 from posthouse.route.case import Case
-from posthouse.route.exemption import Exemption, Exemptions, detour, exempt, proven, vouched
+from posthouse.route.exemption import Exemption, Exemptions, detour, enforced, exempt, proven, vouched
 
 
 class Preset(StrEnum):
@@ -76,12 +76,13 @@ UNEXAMINED: Final = Ruling(Accept("unexamined", "no check is switched on"))
 
 
 class View(NamedTuple):
-    """What the lines look at. `exemption`: why the author's DMARC policy is not kept, if it is not. `late`: an answer
-    that cannot be had was waited for long enough."""
+    """What the lines look at. `exemption`: why the author's DMARC policy is not kept, if it is not. `enforced`: what a
+    DMARC failure asks for. `late`: an answer that cannot be had was waited for long enough."""
 
     case: Case
     findings: Findings
     exemption: Exemption | None
+    enforced: Disposition
     late: bool
 
 
@@ -121,9 +122,11 @@ def _dmarc_unknown(known: bool, late: bool, view: View) -> Applies:
 
 def _dmarc(policy: Disposition, view: View) -> Applies:
     found = view.findings.dmarc
-    if found is None or found.policy != policy or view.exemption is not None:
+    if found is None or view.enforced != policy or view.exemption is not None:
         return _NO
-    return found.verdict.reason, 1
+    if policy == found.policy:
+        return found.verdict.reason, 1
+    return f"{found.verdict.reason}, but the settings say {policy} for {found.author_domain}", 1
 
 
 def _dmarc_by_detour(view: View) -> Applies:
@@ -249,7 +252,7 @@ class Policy:
         if findings.waived:
             return Ruling(Accept("trusted", findings.waived))
         exemption = exempt(findings, self._exemptions)
-        view = View(case, findings, exemption, late)
+        view = View(case, findings, exemption, enforced(findings, self._exemptions), late)
         lines: list[Line] = []
         score = 0
         for rule, cell in self._table:
