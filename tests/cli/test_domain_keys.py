@@ -10,10 +10,13 @@ from typing import Any
 import dns.rdatatype
 import pytest
 
+from cli.program import Outcome
 from cli.server import Server
 from posthouse.checks.dkim import SigningKey
 from posthouse.checks.zonefile import ZoneDns
-from posthouse.cli.rotation import look
+from posthouse.cli.office import Office, work
+from posthouse.cli.rotation import Step, Turn, advance, look
+from posthouse.cli.terminal import Complaint
 from posthouse.lab.nameserver import serve_names
 from posthouse.lab.zone import Fault, Names, Zone, absolute
 from posthouse.mail.address import Address
@@ -61,6 +64,13 @@ def keys(server: Server, domain: str = DOMAIN) -> dict[str, KeyState]:
     return {key.selector: key.state for key in server.write(lambda tx: signing.keys(tx, domain))}
 
 
+def too_early(server: Server, *options: str) -> Outcome:
+    """What the next step says that is not due yet."""
+    done = server(*ROTATE, *options)
+    assert (done.code, done.err) == (75, "")
+    return done
+
+
 def publish(zone: Zone, records: list[dict[str, Any]]) -> None:
     for record in records:
         zone.add(record["name"], record["type"], record["data"].replace('" "', "").strip('"'))
@@ -73,8 +83,63 @@ def test_a_new_domain_has_a_key_of_each_kind(server: Server) -> None:
         assert {key.algorithm for key in found} == {"rsa-sha256", "ed25519-sha256"}
         assert {key.state for key in found} == {KeyState.ACTIVE}
     server.good("domain", "remove", "second.test")
-    assert keys(server, "second.test") == {}
-    assert len(keys(server)) == 2
+    assert set(keys(server, "second.test").values()) == {KeyState.WITHDRAWN}
+    assert set(keys(server).values()) == {KeyState.ACTIVE}
+
+
+def test_a_domain_that_comes_back_on_the_same_day_uses_no_selector_twice(server: Server) -> None:
+    server.good("domain", "add", "second.test")
+    old = set(keys(server, "second.test"))
+    server.good("domain", "remove", "second.test")
+    server.good("domain", "add", "second.test")
+    found = keys(server, "second.test")
+    assert {selector for selector, state in found.items() if state is KeyState.ACTIVE}.isdisjoint(old)
+    assert len(found) == 4
+    printed = server.good("domain", "dns", "second.test").out
+    assert printed.count("._domainkey.") == 2
+    assert not any(f"{selector}._domainkey" in printed for selector in old)
+
+
+def test_a_name_too_long_for_keys_is_taken_without_them(server: Server) -> None:
+    domain = f"{'.'.join(['a' * 58] * 4)}.test"
+    assert len(domain) == 240
+    assert f"{domain} cannot have keys" in server.good("domain", "add", domain).out
+    assert keys(server, domain) == {}
+    assert "cannot have keys" in server.refused("domain", "rotate-dkim", domain)
+    assert "cannot have keys" not in server.good("domain", "add", "second.test").out
+
+
+def test_two_who_replace_keys_at_the_same_time_get_the_same_ones(server: Server) -> None:
+    async def both(office: Office) -> list[Turn]:
+        return list(await asyncio.gather(*(advance(office, DOMAIN, force=False) for _ in range(2))))
+
+    first, second = work(server.settings, both)
+    assert (first.step, first) == (Step.PUBLISHED, second)
+    assert len(keys(server)) == 4
+
+
+def test_a_switch_leaves_alone_what_was_published_meanwhile(server: Server) -> None:
+    server.good(*ROTATE)
+    unseen = SigningKey.generate(DOMAIN, "e1", "ed25519-sha256")
+
+    async def overtaken(office: Office) -> None:
+        await asyncio.gather(
+            advance(office, DOMAIN, force=True),
+            office.database.write(lambda tx: signing.add(tx, [unseen], KeyState.PUBLISHED, 0)),
+        )
+
+    with pytest.raises(Complaint, match="at the same time"):
+        work(server.settings, overtaken)
+    assert keys(server)["e1"] is KeyState.PUBLISHED
+
+
+def test_two_who_switch_at_the_same_time_are_both_told_so(server: Server) -> None:
+    server.good(*ROTATE)
+
+    async def both(office: Office) -> list[Turn]:
+        return list(await asyncio.gather(*(advance(office, DOMAIN, force=True) for _ in range(2))))
+
+    assert [turn.step for turn in work(server.settings, both)] == [Step.SWITCHED] * 2
 
 
 def test_a_domain_of_one_label_is_taken_without_keys(server: Server) -> None:
@@ -121,13 +186,13 @@ def test_keys_are_replaced_step_by_step(server: Server, zone: Zone) -> None:
     assert keys(server) == {**dict.fromkeys(old, KeyState.ACTIVE), **dict.fromkeys(new, KeyState.PUBLISHED)}
 
     # Nothing is seen yet, then one, then another text.
-    waiting = server.good(*ROTATE, "--json").json
+    waiting = too_early(server, "--json").json
     assert (waiting["step"], len(waiting["unseen"])) == ("unseen", 2)
     publish(zone, waiting["records"][:1])
-    waiting = server.good(*ROTATE, "--json").json
+    waiting = too_early(server, "--json").json
     assert waiting["unseen"] == [f"{waiting['records'][1]['name']}: there is no TXT record yet"]
     zone.add(waiting["records"][1]["name"], "TXT", "v=DKIM1; k=ed25519; p=AAAA")
-    assert "another TXT record" in server.good(*ROTATE, "--json").json["unseen"][0]
+    assert "another TXT record" in too_early(server, "--json").json["unseen"][0]
     zone.remove(waiting["records"][1]["name"])
     publish(zone, waiting["records"][1:])
 
@@ -139,7 +204,7 @@ def test_keys_are_replaced_step_by_step(server: Server, zone: Zone) -> None:
     printed = server.good("domain", "dns", DOMAIN).out
     assert all(f"{selector}._domainkey" in printed for selector in old | new)
 
-    early = server.good(*ROTATE, "--json").json
+    early = too_early(server, "--json").json
     assert (early["step"], set(early["selectors"]), early["due"]) == ("retired", old, switched["due"])
     server.write(lambda tx: tx.execute("UPDATE signing_keys SET retired = retired - $1", 9 * DAY))
     last = server.good(*ROTATE, "--json").json
@@ -180,12 +245,12 @@ def test_each_step_says_what_to_do_next(server: Server, zone: Zone) -> None:
     told = server.good(*ROTATE).out
     assert told.startswith("Step 1 of 3")
     assert "IN TXT" in told
-    assert "Not yet" in server.good(*ROTATE).out
+    assert "Not yet" in too_early(server).out
     published = server.write(lambda tx: [key for key in signing.keys(tx, DOMAIN) if key.state is KeyState.PUBLISHED])
     for key in published:
         zone.add(key.dns_name, "TXT", key.record)
     assert server.good(*ROTATE).out.startswith("Step 2 of 3")
-    assert "may be under way until" in server.good(*ROTATE).out
+    assert "may be under way until" in too_early(server).out
     assert server.good(*ROTATE, "--force").out.startswith("Step 3 of 3")
 
 
@@ -198,14 +263,14 @@ def test_a_name_server_that_does_not_answer_switches_nothing(server: Server) -> 
         new = server.good(*ROTATE, "--json").json
         for record in new["records"]:
             names.fault(record["name"], Fault.SERVFAIL)
-        assert "gave no answer" in server.good(*ROTATE, "--json").json["unseen"][0]
+        assert "gave no answer" in too_early(server, "--json").json["unseen"][0]
         assert keys(server)[new["selectors"][0]] is KeyState.PUBLISHED
         # A leaked key is reason enough not to look.
         assert server.good(*ROTATE, "--force", "--json").json["step"] == "switched"
 
 
 def test_a_domain_without_keys_gets_its_first_ones_the_same_way(server: Server) -> None:
-    server.write(lambda tx: signing.forget(tx, DOMAIN))
+    server.write(lambda tx: tx.execute("DELETE FROM signing_keys"))
     assert server.good(*ROTATE, "--json").json["step"] == "published"
     assert server.good(*ROTATE, "--json", "--force").json["step"] == "switched"
     assert set(keys(server).values()) == {KeyState.ACTIVE}

@@ -96,10 +96,22 @@ def test_a_domain_of_one_label_gets_no_keys() -> None:
     assert signing.generate("localhost", NOON) == ()
 
 
-def test_a_domain_that_goes_takes_its_keys_along(rooms: Rooms) -> None:
+@pytest.mark.parametrize("length", [231, 253])
+def test_a_name_below_which_no_record_fits_gets_no_keys(length: int) -> None:
+    domain = (f"{'a' * 60}." * 5)[: length - 5] + ".test"
+    assert len(domain) == length
+    assert bool(signing.generate(domain, NOON)) is (length == 231)
+
+
+def test_the_keys_of_a_domain_that_goes_can_sign_no_more_and_their_selectors_stay_taken(rooms: Rooms) -> None:
     add(rooms, made("top"), made("sub", "sub.posthouse.test"))
-    rooms.do(lambda tx: signing.forget(tx, DOMAIN))
-    assert states(rooms) == {}
+    add(rooms, made("next"), state=KeyState.PUBLISHED)
+    rooms.do(lambda tx: signing.forget(tx, DOMAIN, NOON + DAY))
+    assert states(rooms) == dict.fromkeys(("top", "next"), KeyState.WITHDRAWN)
+    gone = rooms.see(lambda tx: signing.keys(tx, DOMAIN))
+    assert {(key.retired, key.withdrawn, key.private) for key in gone} == {(NOON + DAY, NOON + DAY, b"")}
+    rooms.do(lambda tx: signing.forget(tx, DOMAIN, NOON + 2 * DAY))
+    assert rooms.see(lambda tx: signing.keys(tx, DOMAIN)) == gone
     assert states(rooms, "sub.posthouse.test") == {"sub": KeyState.ACTIVE}
 
 

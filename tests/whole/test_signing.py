@@ -219,7 +219,7 @@ def test_a_group_speaks_in_its_own_name_where_its_authors_would_be_refused(tmp_p
     async def scene(hosts: Hosts) -> None:
         far, ours, third = hosts[FAR], hosts[OURS], hosts[THIRD]
         # A domain that signs nothing and asks for refusal: its own hosts are all that proves its mail.
-        await far.house.database.write(lambda tx: signing.forget(tx, FAR))
+        await far.house.database.write(lambda tx: signing.forget(tx, FAR, far.house.clock()))
         await ours.alias("team@posthouse.test", "user@posthouse.test", "user@third.test")
         await far.submit(["team@posthouse.test"], letter("user@far.test"))
         (here,) = await ours.until(1)
@@ -301,7 +301,7 @@ def test_keys_are_replaced_while_mail_flows(tmp_path: Path) -> None:
 def test_mail_of_a_domain_without_keys_leaves_all_the_same(tmp_path: Path) -> None:
     async def scene(hosts: Hosts) -> None:
         far, ours = hosts[FAR], hosts[OURS]
-        await far.house.database.write(lambda tx: signing.forget(tx, FAR))
+        await far.house.database.write(lambda tx: signing.forget(tx, FAR, far.house.clock()))
         await far.submit(["user@posthouse.test"], letter("user@far.test"))
         (got,) = await ours.until(1)
         found = results(got, OURS)

@@ -1,5 +1,7 @@
 """`posthouse domain`: which domains are ours, the keys that sign their mail, and what to publish about them."""
 
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,22 +35,26 @@ def domain_command() -> None:
 @json_option
 def add_command(domain: str, config_path: Path | None, as_json: bool) -> None:
     """Receive mail for DOMAIN from now on, and sign what leaves from it: two keys are made, RSA and Ed25519."""
+    from posthouse.cli.rotation import KEYLESS
     from posthouse.store import signing
 
-    async def task(office: Office) -> None:
-        keys = signing.generate(domain, now())
+    async def task(office: Office) -> bool:
+        # It may have been ours before.
+        known = await office.database.read(lambda tx: signing.keys(tx, domain))
+        keys = signing.generate(domain, now(), [key.selector for key in known])
 
         def unit(tx: Transaction) -> None:
             directory.add_domain(tx, domain, now())
             signing.add(tx, keys, signing.KeyState.ACTIVE, now())
 
         await office.database.write(unit)
+        return bool(keys)
 
-    work(config_path, task)
+    unsigned = "" if work(config_path, task) else f" Its mail leaves unsigned, since {KEYLESS.format(domain)}."
     show(
         {"domain": domain},
         as_json,
-        lambda: print(f"{domain} is ours. posthouse domain dns {domain} prints what to publish."),
+        lambda: print(f"{domain} is ours. posthouse domain dns {domain} prints what to publish.{unsigned}"),
     )
 
 
@@ -90,7 +96,7 @@ def remove_command(domain: str, config_path: Path | None, as_json: bool) -> None
     async def task(office: Office) -> None:
         def unit(tx: Transaction) -> None:
             directory.remove_domain(tx, domain)
-            signing.forget(tx, domain)
+            signing.forget(tx, domain, now())
 
         await office.database.write(unit)
 
@@ -131,7 +137,8 @@ def rotate_command(domain: str, force: bool, config_path: Path | None, as_json: 
 
     First new keys are made, and their records printed. Once these are seen in the DNS, the new keys sign, and the old
     ones are retired: their private halves are forgotten, but their records stay for mail that is under way. When that
-    time is over, the old records may go. Called too early, it says what it waits for and changes nothing.
+    time is over, the old records may go. Called too early, it says what it waits for and changes nothing; the exit code
+    is 75 then.
 
     \b
     posthouse domain rotate-dkim example.org
@@ -144,6 +151,8 @@ def rotate_command(domain: str, force: bool, config_path: Path | None, as_json: 
 
     turn = work(config_path, task)
     show({"domain": domain, **turn.facts()}, as_json, lambda: print(words(domain, turn), end=""))
+    if turn.waits:
+        sys.exit(os.EX_TEMPFAIL)
 
 
 def _must_be_ours(tx: Transaction, domain: str) -> None:

@@ -25,6 +25,9 @@ from posthouse.store.signing import KeyState, StoredKey
 # Beyond the time that mail waits in our queue, it waits in those of forwarders, and is read late.
 LATE = 3 * DAY
 
+_OVERTAKEN = "the keys of {} were changed at the same time, by another call; nothing was done, call again"
+KEYLESS = "{} cannot have keys: it is no name below which others could ask for them"
+
 
 class Step(StrEnum):
     """What was done, or is waited for."""
@@ -47,6 +50,11 @@ class Turn:
     due: Instant | None = None
     selectors: Sequence[str] = field(default=())
 
+    @property
+    def waits(self) -> bool:
+        """Whether nothing was done, since it is too early."""
+        return self.step in (Step.UNSEEN, Step.RETIRED)
+
     def facts(self) -> dict[str, object]:
         """For JSON."""
         return {
@@ -66,20 +74,25 @@ async def advance(office: Office, domain: str, *, force: bool) -> Turn:
         return await _switch(office, domain, by_state[KeyState.PUBLISHED], force)
     if by_state[KeyState.RETIRED]:
         return await _withdraw(office, domain, by_state[KeyState.RETIRED], force)
-    return await _publish(office, domain, [key.selector for key in keys])
+    return await _publish(office, domain, keys)
 
 
-async def _publish(office: Office, domain: str, taken: Sequence[str]) -> Turn:
+async def _publish(office: Office, domain: str, known: Sequence[StoredKey]) -> Turn:
     at = now()
-    made = signing.generate(domain, at, taken)
+    made = signing.generate(domain, at, [key.selector for key in known])
     if not made:
-        raise Complaint(f"{domain} cannot have keys: it is no name that others could ask for")
+        raise Complaint(KEYLESS.format(domain))
 
     def unit(tx: Transaction) -> list[StoredKey]:
-        signing.add(tx, made, KeyState.PUBLISHED, at)
+        # Somebody else may have called meanwhile: then theirs are the keys to be published.
+        if signing.keys(tx, domain) == known:
+            signing.add(tx, made, KeyState.PUBLISHED, at)
         return [key for key in signing.keys(tx, domain) if key.state is KeyState.PUBLISHED]
 
-    return _turn(Step.PUBLISHED, await office.database.write(unit))
+    published = await office.database.write(unit)
+    if not published:
+        raise Complaint(_OVERTAKEN.format(domain))
+    return _turn(Step.PUBLISHED, published)
 
 
 async def _switch(office: Office, domain: str, published: Sequence[StoredKey], force: bool) -> Turn:
@@ -95,7 +108,17 @@ async def _switch(office: Office, domain: str, published: Sequence[StoredKey], f
         if unseen:
             return _turn(Step.UNSEEN, published, unseen=unseen)
     at = now()
-    await office.database.write(lambda tx: signing.switch(tx, domain, at))
+
+    wanted = {key.selector for key in published}
+
+    def unit(tx: Transaction) -> bool:
+        # What another call has published meanwhile was not looked for. If it switched, that is well.
+        if {key.selector for key in signing.keys(tx, domain) if key.state is KeyState.PUBLISHED} == wanted:
+            signing.switch(tx, domain, at)
+        return wanted <= {key.selector for key in signing.active(tx, domain)}
+
+    if not await office.database.write(unit):
+        raise Complaint(_OVERTAKEN.format(domain))
     return _turn(Step.SWITCHED, published, due=at + office.config.queue.expire + LATE)
 
 

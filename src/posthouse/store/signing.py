@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 
-from posthouse.checks.dkim import SigningKey
+from posthouse.checks.dkim import KeyFault, SigningKey
 from posthouse.checks.dkim.keys import Algorithm
 from posthouse.mail.instant import SECOND, Instant
 from posthouse.store.database import Row, Transaction
@@ -77,18 +77,25 @@ _WITHDRAW = (
     "UPDATE signing_keys SET state = 'withdrawn', withdrawn = $2"
     " WHERE domain = $1 AND state = 'retired' AND retired <= $3"
 )
-_FORGET = "DELETE FROM signing_keys WHERE domain = $1"
+_FORGET = (
+    "UPDATE signing_keys SET state = 'withdrawn', retired = COALESCE(retired, $2), withdrawn = $2, private = NULL"
+    " WHERE domain = $1 AND state <> 'withdrawn'"
+)
 
 
 def generate(domain: str, now: Instant, taken: Iterable[str] = ()) -> tuple[SigningKey, ...]:
-    """A new key of each algorithm; `taken` are selectors the domain has or had. A domain of one label (localhost) has
-    none: d= has to be a name that others can ask for."""
+    """A new key of each algorithm; `taken` are selectors the domain has or had. None for a domain of one label
+    (localhost), nor for one so long that no record fits below it: d= has to be a name that others can ask for."""
     if "." not in domain:
         return ()
     used = set(taken)
-    return tuple(
-        SigningKey.generate(domain, _selector(letter, now, used), algorithm) for algorithm, letter in _LETTERS.items()
-    )
+    try:
+        return tuple(
+            SigningKey.generate(domain, _selector(letter, now, used), algorithm)
+            for algorithm, letter in _LETTERS.items()
+        )
+    except KeyFault:
+        return ()
 
 
 def add(tx: Transaction, keys: Iterable[SigningKey], state: KeyState, now: Instant) -> None:
@@ -138,9 +145,10 @@ def withdraw(tx: Transaction, domain: str, now: Instant, retired_before: Instant
     return tx.execute(_WITHDRAW, domain, now, retired_before)
 
 
-def forget(tx: Transaction, domain: str) -> None:
-    """Removes all keys of a domain that is no longer ours."""
-    tx.execute(_FORGET, domain)
+def forget(tx: Transaction, domain: str, now: Instant) -> None:
+    """Withdraws all keys of a domain that is no longer ours. Should it be ours again, their selectors are taken: other
+    servers may still remember the records."""
+    tx.execute(_FORGET, domain, now)
 
 
 def _key(row: Row) -> StoredKey:
