@@ -449,10 +449,32 @@ def test_an_account_writes_in_its_own_name_only(standing: StandingBorder, author
     assert code in (550, 554), words
 
 
-def test_an_account_uses_its_own_reverse_path_only(standing: StandingBorder) -> None:
-    for path in ("bob@posthouse.test", "ceo@victim.test"):
-        code, words = standing.run(standing.gate.submit(ALICE, [BOB], b"From: <alice@posthouse.test>\r\n" + HEAD, path))
-        assert code in (550, 553), words
+@pytest.mark.parametrize("author", AMBIGUOUS.values(), ids=AMBIGUOUS)
+@pytest.mark.parametrize("victim", [STRICT, OURS])
+def test_an_account_writes_no_header_with_more_than_one_reading(
+    standing: StandingBorder, author: bytes, victim: str
+) -> None:
+    field = author.replace(b"eve@attack.test", ALICE.encode()).replace(b"%s", victim.encode())
+    before = standing.run(standing.gate.mailbox(BOB))
+    code, words = standing.run(standing.gate.submit(ALICE, [BOB], field + b"\r\n" + HEAD + BODY))
+    assert code in (550, 554), words
+    assert standing.run(standing.gate.mailbox(BOB)) == before
+
+
+@pytest.mark.parametrize("field", ["Sender", "Resent-From", "Resent-Sender"])
+def test_an_account_lets_nobody_else_send_for_it(standing: StandingBorder, field: str) -> None:
+    for address, taken in ((BOB, False), (f"ceo@{STRICT}", False), (ALICE, True)):
+        octets = f"From: <{ALICE}>\r\n{field}: <{address}>\r\n".encode() + HEAD + BODY
+        code, words = standing.run(standing.gate.submit(ALICE, [BOB], octets))
+        assert (code == 250) is taken, words
+
+
+@pytest.mark.parametrize("path", [path for path in PATHS.values() if path], ids=[name for name in PATHS if PATHS[name]])
+def test_an_account_uses_its_own_reverse_path_only(standing: StandingBorder, path: str) -> None:
+    for victim in (STRICT, OURS):
+        octets = f"From: <{ALICE}>\r\n".encode() + HEAD + BODY
+        code, words = standing.run(standing.gate.submit(ALICE, [BOB], octets, path.replace("%s", victim)))
+        assert code in (500, 501, 550, 553, 555), words
 
 
 @pytest.mark.parametrize("field", FORGED.values(), ids=FORGED)
