@@ -356,3 +356,80 @@ def test_an_answer_that_would_go_to_very_many_is_told_and_costs_little() -> None
     assert perf_counter() - start < 2
     assert found["reply-to"][0] is Severity.MEDIUM
     assert "20000 addresses" in found["reply-to"][1]
+
+
+OFFICE = Circle(
+    [
+        Acquaintance("Alice Archer", Address.parse("alice@firm.example"), own=True),
+        Acquaintance("Anna Schmidt", Address.parse("as@firm.example"), own=True),
+        Acquaintance("Hans-Peter Müller", Address.parse("hp@firm.example"), own=True),
+        Acquaintance("Carol Jones", Address.parse("carol@far.example")),
+        Acquaintance("Dan Brown", Address.parse("dan@outlook.de")),
+    ],
+    known=[Known("firm.example", Kin.OWN), Known("paypal.com", Kin.PROTECTED, "PayPal"),
+           Known("ing.example", Kin.PROTECTED, "ING"), Known("apple.com", Kin.PROTECTED, "Apple"),
+           Known("bank.example", Kin.PROTECTED, "Bank of X")],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "severity"),
+    [
+        ("Alice B. Archer", Severity.MEDIUM),
+        ("Alice Archer via DocuSign", Severity.MEDIUM),
+        ("Alice Archer | Posthouse", Severity.MEDIUM),
+        ("Alice Archer from firm.example", Severity.MEDIUM),
+        ("Alice Archerr", Severity.MEDIUM),
+        ("Alice Arhcer", Severity.MEDIUM),
+        ("AliceArcher", Severity.HIGH),
+        ("ArcherAlice (CEO)", Severity.HIGH),
+        ("Alice-Archer", Severity.HIGH),
+        ("alice\u200barcher", Severity.HIGH),
+        ("Hans Peter Müller", Severity.HIGH),
+        ("Carol Jones, Sales", Severity.MEDIUM),
+        ("Carol Xenia Jones", Severity.LOW),
+    ],
+)
+def test_a_known_name_with_more_in_it_or_a_letter_off_is_told(name: str, severity: Severity) -> None:
+    found = told(check(letter(f'From: "{name}" <x@evil.example>'), OFFICE))
+    assert found["namesake"][0] is severity
+    assert "name of" in found["namesake"][1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Anna Schmitt", "Anna Schmidt-Bauer", "Alice Brown", "A. Archer", "Carol Joness", "Maria Schmidt", "Alice",
+     "Anna Peter", "Alicea Archery"],
+)
+def test_names_that_people_share_in_part_are_left_alone(name: str) -> None:
+    assert check(letter(f'From: "{name}" <x@evil.example>'), OFFICE).findings == ()
+
+
+def test_a_longer_name_from_the_same_firm_is_fine() -> None:
+    assert check(letter('From: "Carol Jones via Docs" <docs@mail.far.example>'), OFFICE).findings == ()
+    found = told(check(letter('From: "Carol Xenia Jones" <carol@yahoo.co.uk>'), OFFICE))
+    assert found["namesake"][0] is Severity.MEDIUM
+
+
+@pytest.mark.parametrize(
+    "name", ["PayPal-Service", "Pay Pal", "Pay-Pal", "PayPalSupport", "PAYPAL", "PayPaI-Support", "Pay\u200bPal",
+             "BankofX", "ING-Kundenservice", "Apple-Support"]
+)
+def test_a_protected_name_is_found_however_it_is_cut(name: str) -> None:
+    found = told(check(letter(f'From: "{name}" <x@evil.example>'), OFFICE))
+    assert found["brand"][0] is Severity.MEDIUM
+
+
+@pytest.mark.parametrize("name", ["BankING", "PineApple", "Paypalace Hotel", "Ingrid", "Bank X of"])
+def test_a_protected_name_inside_of_another_word_is_left_alone(name: str) -> None:
+    assert check(letter(f'From: "{name}" <x@evil.example>'), OFFICE).findings == ()
+
+
+@pytest.mark.parametrize(
+    "domain", ["gmail.com", "outlook.de", "yahoo.co.uk", "hotmail.fr", "live.nl", "yahoo.co.jp", "outlook.com.br"]
+)
+def test_where_anybody_gets_an_address_is_known_in_all_countries(domain: str) -> None:
+    found = told(examine("From: Max <max@new.example>", f"Reply-To: x@{domain}"))
+    assert found["reply-to"][0] is Severity.MEDIUM
+    found = told(check(letter(f"From: Dan Brown <dan2@{domain}>"), OFFICE))
+    assert found["namesake"][0] is Severity.HIGH

@@ -214,3 +214,28 @@ def test_thousands_of_names_are_kept_apart() -> None:
     assert len(index) == 5_000
     assert check("customer-00042.example", index).findings == ()
     assert [f.about for f in check("custorner-00042.example", index).findings] == ["customer-00042.example"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "severity"),
+    [
+        ("paypalsecure.com", Severity.MEDIUM),
+        ("securepaypal.com", Severity.MEDIUM),
+        ("paypa1support.net", Severity.MEDIUM),
+        ("examplecom.net", Severity.MEDIUM),
+        ("my-paypallogin.net", Severity.MEDIUM),
+        ("paypallogin.other.net", Severity.MEDIUM),
+        ("exampleton.net", Severity.LOW),
+    ],
+)
+def test_a_name_that_others_are_stuck_to_is_told(domain: str, severity: Severity) -> None:
+    findings = check(domain, HOUSE, ACCOUNT).findings
+    assert [finding.severity for finding in findings] == [severity]
+    assert "in it, but is another domain" in findings[0].text
+
+
+def test_short_names_and_those_of_correspondents_are_not_looked_for_inside_of_others() -> None:
+    short = Index([Known("apple.com", Kin.PROTECTED, "Apple")])
+    assert check("pineapple.com", short).findings == ()
+    assert check("applesupport.com", short).findings == ()
+    assert check("northwindlogin.example", ACCOUNT).findings == ()

@@ -24,6 +24,7 @@ from posthouse.checks import phrases
 from posthouse.checks.finding import Finding, Severity, ranked, result, sentence
 from posthouse.checks.lookalike import Index, Kin, Known
 from posthouse.checks.lookalike import check as compare
+from posthouse.checks.lookalike.index import one_edit
 from posthouse.checks.lookalike.scripts import invisible, mixture, overrides, scripts
 from posthouse.checks.lookalike.skeleton import shape, visible
 from posthouse.checks.phrases import Topic
@@ -54,15 +55,28 @@ _ADDRESSES = 10
 _LABEL_FROM = 4
 _PIECES = 60
 _RUN = 6
+# From so many letters on names are compared without regard to where their words begin: brands, people.
+_JOINED_FROM = 6
+_JOINED_NAME_FROM = 8
+# A word of a name needs so many letters before another that has one more or less is taken for it.
+_WORD_FROM = 6
 
 # Where anybody gets an address within a minute; an answer that leads there from a firm's address is no firm's.
 FREEMAIL = frozenset((
-    "gmail.com", "googlemail.com", "outlook.com", "hotmail.com", "live.com", "msn.com", "yahoo.com", "ymail.com",
-    "aol.com", "icloud.com", "me.com", "mac.com", "gmx.de", "gmx.net", "gmx.com", "gmx.at", "gmx.ch", "web.de",
-    "t-online.de", "freenet.de", "mail.com", "mail.ru", "yandex.ru", "yandex.com", "proton.me", "protonmail.com",
-    "tutanota.com", "tuta.com", "zoho.com", "zohomail.com", "orange.fr", "free.fr", "laposte.net", "libero.it",
-    "wp.pl", "o2.pl", "onet.pl", "interia.pl", "seznam.cz", "qq.com", "163.com", "126.com", "naver.com", "ukr.net",
-))
+    "mac.com", "web.de", "t-online.de", "freenet.de", "mail.com", "mail.ru", "proton.me", "protonmail.com", "pm.me",
+    "tutanota.com", "tuta.com", "orange.fr", "free.fr", "laposte.net", "libero.it", "wp.pl", "o2.pl", "onet.pl",
+    "interia.pl", "seznam.cz", "qq.com", "163.com", "126.com", "naver.com", "ukr.net", "icloud.com", "me.com",
+    "rocketmail.com", "gmx.net", "zohomail.com", "bk.ru", "inbox.ru", "list.ru", "fastmail.com",
+    *(f"{name}.{ending}" for name in (
+        "gmail", "googlemail", "outlook", "hotmail", "live", "msn", "yahoo", "ymail", "aol", "gmx", "yandex", "zoho",
+    ) for ending in (
+        "com", "ar", "at", "be", "by", "ca", "ch", "cl", "cn", "co", "co.id", "co.il", "co.in", "co.jp", "co.kr",
+        "co.nz", "co.th", "co.uk", "co.za", "com.ar", "com.au", "com.br", "com.cn", "com.co", "com.gr", "com.hk",
+        "com.mx", "com.my", "com.pe", "com.ph", "com.sg", "com.tr", "com.tw", "com.ua", "com.ve", "com.vn", "cz",
+        "de", "dk", "es", "eu", "fi", "fr", "gr", "hu", "ie", "in", "it", "jp", "kr", "kz", "lt", "lv", "my", "nl",
+        "no", "ph", "pl", "pt", "ro", "rs", "ru", "sa", "se", "sg", "sk", "ua", "uk",
+    )),
+))  # fmt: skip
 
 # Words of names that many share: a name of nothing else is nobody's.
 _TITLES = frozenset((
@@ -119,7 +133,10 @@ class Circle:
     made beside that of the house, which holds the people and domains that all of its accounts have in common.
     """
 
-    __slots__ = ("_addresses", "_beside", "_brands", "_indexes", "_labels", "_names", "_organizations")
+    __slots__ = (
+        "_addresses", "_beside", "_brands", "_indexes", "_joined", "_labels", "_names", "_organizations", "_parts",
+        "_rests",
+    )  # fmt: skip
 
     def __init__(
         self, people: Iterable[Acquaintance] = (), known: Sequence[Known] = (), beside: "Circle | None" = None,
@@ -133,20 +150,37 @@ class Circle:
         self._organizations: set[str] = set()
         self._brands: dict[str, list[Known]] = {}
         self._labels: dict[str, Known] = {}
+        self._joined: dict[str, Known] = {}
+        self._parts: dict[str, list[tuple[frozenset[str], Acquaintance]]] = {}
+        self._rests: dict[str, list[tuple[str, Acquaintance]]] = {}
         for person in people:
             self._addresses.add(_key(person.address))
             self._organizations.update((_organization(person.address.domain),) if person.own else ())
-            name = _personal(person.display_name)
-            if name:
-                self._names.setdefault(name, []).append(person)
+            self._add(person)
         for entry in known:
             self._organizations.update((_organization(entry.domain),) if entry.kin is not Kin.CORRESPONDENT else ())
             words = _words(entry.name)
             if words:
                 self._brands.setdefault(words[0], []).append(entry)
+            joined = shape("".join(_pieces(entry.name)))
+            if len(joined) >= _JOINED_FROM:
+                self._joined.setdefault(joined, entry)
             label = _label(entry)
             if label:
                 self._labels.setdefault(label, entry)
+
+    def _add(self, person: Acquaintance) -> None:
+        """Lays a name out: whole, without its gaps, by its longest word, and without each word in turn."""
+        words = _telling(person.display_name)
+        keys = {_personal(person.display_name), *((_joined(words), _joined(words[::-1])) if len(words) > 1 else ())}
+        for key in keys - {""}:
+            self._names.setdefault(key, []).append(person)
+        if len(words) < 2 or min(map(len, words)) < 2:
+            return
+        self._parts.setdefault(max(words, key=len), []).append((frozenset(words), person))
+        for at, word in enumerate(words[:_RUN] if person.own else ()):
+            if len(word) >= _WORD_FROM:
+                self._rests.setdefault(_rest(words, at), []).append((word, person))
 
     def knows(self, address: Address) -> bool:
         """Whether the account has to do with this very address."""
@@ -160,9 +194,22 @@ class Circle:
 
     def namesakes(self, display_name: str) -> list[Acquaintance]:
         """The acquaintances who go by that name, in whatever order, letters and titles it is written."""
-        name = _personal(display_name)
-        found = self._names.get(name, []) if name else []
+        words = _telling(display_name)
+        keys = (_personal(display_name), _joined(words))
+        found = [person for key in dict.fromkeys(keys) if key for person in self._names.get(key, ())]
         return [*found, *self._beside.namesakes(display_name)] if self._beside is not None else found
+
+    def likenesses(self, display_name: str) -> list[Acquaintance]:
+        """The acquaintances all of whose name is in that name, and people of the house with a letter more or less.
+
+        A letter that is another one makes another name: Schmidt and Schmitt are two families.
+        """
+        words = _telling(display_name)[:_PIECES]
+        every = frozenset(words)
+        found = [person for word in dict.fromkeys(words) for name, person in self._parts.get(word, ()) if name <= every]
+        for at, word in enumerate(words if len(words) <= _RUN else ()):
+            found += [person for known, person in self._rests.get(_rest(words, at), ()) if _misspelt(known, word)]
+        return [*found, *self._beside.likenesses(display_name)] if self._beside is not None else found
 
     def brands(self, display_name: str) -> list[Known]:
         """The protected names that stand in that name, word by word."""
@@ -173,6 +220,7 @@ class Circle:
             for entry in self._brands.get(word, ())
             if words[at : at + len(_words(entry.name))] == _words(entry.name)
         ]
+        found += [self._joined[joined] for _, _, joined in _runs(_pieces(display_name)) if joined in self._joined]
         return [*found, *self._beside.brands(display_name)] if self._beside is not None else found
 
     def posts(self, display_name: str) -> list[Known]:
@@ -275,17 +323,23 @@ def _hidden(name: str, message: Message) -> list[Finding]:
 def _familiar(name: str, address: Address, circle: Circle) -> list[Finding]:
     """The name of somebody known before an address that is not."""
     ours = _organization(address.domain)
-    namesakes = circle.namesakes(name)
+    exact = circle.namesakes(name)
+    namesakes = exact or circle.likenesses(name)
     if any(_organization(person.address.domain) == ours and ours not in FREEMAIL for person in namesakes):
         # Somebody has got another address in his own firm.
         return []
-    if namesakes:
-        person = next((person for person in namesakes if person.own), namesakes[0])
-        known = f"{_shown(person.display_name)} <{person.address}>"
-        severity = Severity.HIGH if person.own or address.domain in FREEMAIL else Severity.MEDIUM
+    if not namesakes:
+        return claimed(name, address, circle)
+    person = next((person for person in namesakes if person.own), namesakes[0])
+    known = f"{_shown(person.display_name)} <{person.address}>"
+    heavy = person.own or ours in FREEMAIL
+    if exact:
+        severity = Severity.HIGH if heavy else Severity.MEDIUM
         text = f"has the name of {known}, but is from {address}, who never wrote before"
         return [Finding("namesake", severity, text, str(person.address))]
-    return claimed(name, address, circle)
+    text = f"has nearly the name of {known}, but is from {address}, who never wrote before"
+    severity = Severity.MEDIUM if heavy else Severity.LOW
+    return [Finding("namesake", severity, text, str(person.address)), *claimed(name, address, circle)]
 
 
 def claimed(name: str, address: Address, circle: Circle) -> list[Finding]:
@@ -473,12 +527,12 @@ def _key(address: Address) -> tuple[str, str]:
 
 
 def _split(name: str) -> list[str]:
-    return _find_words(normalize("NFKC", name[:_NAME_CHARACTERS]))
+    return _find_words(_readable(name))
 
 
 def _words(name: str) -> list[str]:
     """The words of a name by their shapes: "PayPaI" and "PayPal" are the same."""
-    return list(map(shape, _split(name)))
+    return [shape(part) for word in _split(name) for part in word.split("-")]
 
 
 # In Chinese, Japanese and Korean a full name is one word.
@@ -486,10 +540,30 @@ _FULL_NAMES = frozenset(("Han", "Hangul", "Hiragana", "Katakana"))
 _FULL_NAME_CHARACTERS = 3
 
 
+def _telling(name: str) -> list[str]:
+    """The shapes of its words that are more than a title or the name of an office, in order."""
+    words = _split(_without_brackets(" ", name[:_RAW_CHARACTERS]))
+    return [shape(word) for word in words if word.casefold() not in _EMPTY_WORDS]
+
+
+def _joined(words: Sequence[str]) -> str:
+    """A name without its gaps; "" for one that is too short to be told by that."""
+    joined = "".join(words).replace("-", "")
+    return joined if len(joined) >= _JOINED_NAME_FROM else ""
+
+
+def _rest(words: Sequence[str], at: int) -> str:
+    return " ".join(sorted((*words[:at], *words[at + 1 :])))
+
+
+def _misspelt(known: str, word: str) -> bool:
+    """Whether a letter was added or left out, or two have changed places."""
+    return (len(known) != len(word) or sorted(known) == sorted(word)) and known != word and one_edit(known, word)
+
+
 def _personal(name: str) -> str:
     """A name as one is looked up by; "" for one that could be anybody's: a single word, or a role."""
-    telling = (word for word in _split(_without_brackets(" ", name)) if word.casefold() not in _EMPTY_WORDS)
-    words = sorted(map(shape, telling))
+    words = sorted(_telling(name))
     if len(words) == 1 and (len(words[0]) < _FULL_NAME_CHARACTERS or not scripts(words[0]) & _FULL_NAMES):
         return ""
     return " ".join(words)

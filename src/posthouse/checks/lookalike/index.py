@@ -27,6 +27,16 @@ _SIMILAR_FROM = {"own": 5, "protected": 5, "correspondent": 6}
 _SIMILAR_ELSEWHERE_FROM = 7
 # From so many letters on a name is nobody else's by chance: under another ending, or as a word among others.
 _TELLING_FROM = 5
+# As the beginning or the end of a longer word a name needs more: "pineapple" is no apple. What deceivers stick to it
+# is worth a warning; anything else may be chance.
+_STUCK_FROM = 6
+_LURES = frozenset(map(shape, (
+    "account", "accounts", "admin", "alert", "alerts", "auth", "bank", "banking", "billing", "center", "com",
+    "confirm", "customer", "email", "help", "helpdesk", "hr", "info", "invoice", "it", "login", "mail", "my", "net",
+    "notice", "office", "online", "org", "pay", "payment", "payments", "payroll", "portal", "safe", "secure",
+    "secured", "security", "service", "services", "shop", "signin", "sso", "staff", "support", "team", "update",
+    "verification", "verify", "web", "webmail", "www",
+)))  # fmt: skip
 # At most so many findings about one domain, the gravest; and so many labels and words are looked at.
 _FINDINGS = 3
 _LABELS = 8
@@ -147,7 +157,7 @@ class Index:
         for length in (len(folded) - 1, len(folded), len(folded) + 1):
             for half in _halves(folded, length):
                 for known in self._by_half.get(half, ()):
-                    if known.domain not in seen and _one_edit(known.label, name.label):
+                    if known.domain not in seen and one_edit(known.label, name.label):
                         seen.add(known.domain)
                         yield from _one_off(known, name)
 
@@ -161,10 +171,21 @@ class Index:
                     yield _finding(Severity.HIGH, wording.borrowed(_shown(known), _shown(name)), known)
         words = [word for label in (name.label, *front) for word in label.split("-")][: 2 * _LABELS]
         for word in dict.fromkeys(words):
+            yield from self._stuck(shape(word))
             if len(word) >= _TELLING_FROM and word != name.label:
                 for known in self._by_label.get(shape(word), ()):
                     if known.kin is not Kin.CORRESPONDENT:
                         yield _finding(Severity.MEDIUM, wording.compounded(_shown(known)), known)
+
+    def _stuck(self, word: str) -> Iterator[Finding]:
+        """Known names that a word begins or ends with; `word` is a shape."""
+        for length in range(_STUCK_FROM, len(word)):
+            for part, rest in ((word[:length], word[length:]), (word[-length:], word[:-length])):
+                for known in self._by_label.get(part, ()):
+                    if known.kin is not Kin.CORRESPONDENT and len(known.label) >= _STUCK_FROM:
+                        lured = rest in _LURES or rest == shape(known.suffix.replace(".", ""))
+                        severity = Severity.MEDIUM if lured else Severity.LOW
+                        yield _finding(severity, wording.compounded(_shown(known)), known)
 
 
 def check(domain: str, *indexes: Index) -> Lookalike:
@@ -275,7 +296,7 @@ def _halves(folded: str, length: int) -> tuple[str, str]:
     return f"{length}<{folded[:half]}", f"{length}>{folded[len(folded) - (length - half - 1) :]}"
 
 
-def _one_edit(known: str, other: str) -> bool:
+def one_edit(known: str, other: str) -> bool:
     """Whether one letter was added, dropped or changed, or two neighbours exchanged; never one digit for another."""
     if abs(len(known) - len(other)) > 1:
         return False
