@@ -30,6 +30,25 @@ def test_the_published_example_passes(vectors: Path) -> None:
     assert sanitise(gzip.compress(octets)) == clean
 
 
+@pytest.mark.parametrize(("size", "words"), [
+    ('viewBox="...."', "not four numbers"), ('viewBox="0 0 100"', "not four numbers"),
+    ('viewBox="0 0 . 1"', "not four"),
+    ('viewBox="0 0 0 0"', "has no size"), ('viewBox="0 0 -1 -1"', "has no size"),
+    ('viewBox="0 0 1e999 1e999"', "no size"),
+    ('viewBox="0 0 200 100"', "not square"), ('width="20" height="10px"', "not square"),
+    ('width="0" height="0"', "no size"),
+    ('viewBox="0 0 100 99" width="1"', ""), ('viewBox="-5,-5 , 1e2 100.0"', ""), ('width="20px" height="20"', ""),
+    ("", "how large"),
+])  # fmt: skip
+def test_a_drawing_has_a_size_and_is_square(size: str, words: str) -> None:
+    octets = drawing("", root=ROOT.replace('viewBox="0 0 100 100"', size))
+    if not words:
+        assert sanitise(octets)
+        return
+    with pytest.raises(SvgError, match=words):
+        sanitise(octets)
+
+
 def test_the_whole_vocabulary_of_the_profile_is_kept() -> None:
     inside = (
         '<desc>a &amp; b</desc><defs><linearGradient id="l" gradientUnits="userSpaceOnUse" x1="0" x2="1" y1="0" y2="1">'

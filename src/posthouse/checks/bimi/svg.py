@@ -13,6 +13,7 @@ bounds. So at most 32 KiB (zipped ones as well), 32 levels, and 10,000 things to
 
 import re
 import zlib
+from math import inf
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
@@ -79,7 +80,10 @@ _is_reference = re.compile(r"#([A-Za-z_][A-Za-z0-9_.:-]{0,255})").fullmatch
 _find_urls = re.compile(r"url\s*\(\s*([^)]*?)\s*\)", re.IGNORECASE).findall
 _find_beginnings = re.compile(r"url\s*\(", re.IGNORECASE).findall
 _is_length = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?(?:px)?").fullmatch
-_is_box = re.compile(r"\s*(?:[+-]?[0-9.]{1,20}(?:[eE][+-]?[0-9]{1,3})?\s*,?\s*){4}").fullmatch
+_NUMBER = r"([+-]?(?:[0-9]{1,20}(?:\.[0-9]{1,20})?|\.[0-9]{1,20})(?:[eE][+-]?[0-9]{1,3})?)"
+_match_box = re.compile(r"\s*" + r"(?:\s+|\s*,\s*)".join([_NUMBER] * 4) + r"\s*").fullmatch
+# What a drawing program leaves by rounding is no oblong.
+_CROOKED = 0.01
 _blank = re.compile(r"[\0-\x1f\x7f]+").sub
 
 
@@ -228,8 +232,20 @@ def _check_root(attributes: dict[str, str]) -> None:
         if name in attributes and not _is_length(attributes[name].strip()):
             raise SvgError(f"the {name} of the drawing is no number of pixels")
     box = attributes.get("viewBox", "")
-    if not (_is_box(box) or (not box and "width" in attributes and "height" in attributes)):
+    if box:
+        numbers = _match_box(box)
+        if numbers is None:
+            raise SvgError("the viewBox of the drawing is not four numbers")
+        width, height = float(numbers[3]), float(numbers[4])
+    elif "width" in attributes and "height" in attributes:
+        width, height = (float(attributes[name].strip().removesuffix("px")) for name in ("width", "height"))
+    else:
         raise SvgError("the drawing does not say how large it is")
+    if not (0 < width < inf and 0 < height < inf):
+        raise SvgError("the drawing has no size")
+    # Mail programs have a square or a circle for it, and would cut it or press it together.
+    if abs(width - height) > _CROOKED * max(width, height):
+        raise SvgError("the drawing is not square")
 
 
 def _kept(name: str, attributes: dict[str, str]) -> dict[str, str]:
