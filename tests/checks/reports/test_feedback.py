@@ -36,6 +36,13 @@ def refused(octets: bytes) -> str:
     return str(error.value)
 
 
+@pytest.mark.parametrize("white", [b"\n", b"\r\n \t", b"\xef\xbb\xbf\n", "\ufeff\n".encode("utf-16-le")])
+def test_blank_lines_in_front_do_not_matter(white: bytes) -> None:
+    octets = document(head='<?xml version="1.0"?>')
+    wide = white.startswith(b"\xff\xfe")
+    assert read_feedback(white + (octets.decode().encode("utf-16-le") if wide else octets)).rows
+
+
 def test_a_report_is_read_in_full() -> None:
     report = read_feedback(
         b"""<?xml version="1.0" encoding="UTF-8"?>

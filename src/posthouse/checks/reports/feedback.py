@@ -98,12 +98,17 @@ def read_feedback(octets: bytes) -> AggregateReport:
     raise ReportError("The XML is no DMARC report: it has no feedback element")
 
 
+_WHITE = " \t\r\n"
+
+
 def _decoded(octets: bytes) -> str:
     """The document as text, whatever octets stand in it."""
+    # Some generators write a blank line first, which XML does not allow in front of its declaration.
+    octets = octets.lstrip(_WHITE.encode())
     if octets.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return octets.decode("utf-16", "replace")
+        return octets.decode("utf-16", "replace").lstrip(_WHITE)
     try:
-        return octets.decode("utf-8-sig")
+        return octets.decode("utf-8-sig").lstrip(_WHITE)
     except UnicodeDecodeError:
         declared = _find_encoding(octets)
         label = declared[1].decode("ascii").lower() if declared else "utf-8"
