@@ -201,10 +201,11 @@ def test_a_server_s_own_name_tells_where_trust_begins(zone: Path, tmp_path: Path
     [
         (["missing.eml"], 1, "missing.eml: No such file"),
         (["-", "--ip", "nonsense"], 2, "no IP address"),
+        (["-", "--ip", "fe80::1%eth0"], 2, "no part of an address"),
         (["-", "--at", "yesterday"], 2, "no time"),
         (["-", "--rcpt-to", "nobody"], 2, "no mail address"),
         (["-", "--zone", "missing.zone"], 1, "missing.zone: No such file"),
-        (["-", "--dnsbl", "a b"], 1, "no zone of a list"),
+        (["-", "--dnsbl", "a b"], 2, "posthouse: 'a b' is no zone of a list"),
         (["-", "--config", "missing.toml"], 1, "missing.toml"),
         ([], 2, "missing argument"),
     ],
@@ -219,6 +220,22 @@ def test_mistakes_are_told_in_one_line(options: list[str], code: int, words: str
 def test_nothing_at_all_is_no_message(zone: Path) -> None:
     outcome = explain(zone, letter=b"\n\n")
     assert (outcome.code, outcome.err) == (1, "posthouse: -: is empty\n")
+
+
+@pytest.mark.parametrize(
+    ("letter", "converted"),
+    [
+        (LETTER, True),
+        (LETTER.replace(b"\n", b"\r\n"), False),
+        (LETTER.replace(b"\n", b"\r\n", 1), True),
+        (LETTER.replace(b"\n", b"\r"), True),
+        (LETTER.replace(b"\n", b"\r\n") + b"a bare\nline end\r\n", False),
+    ],
+)
+def test_line_ends_that_a_program_changed_are_changed_back(letter: bytes, converted: bool) -> None:
+    raw = rawmessage.take(letter, "x")
+    assert raw.converted is converted
+    assert raw.octets.startswith(LETTER.replace(b"\n", b"\r\n"))
 
 
 def test_what_is_too_large_for_a_message_is_not_read(zone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,6 +308,21 @@ def test_everything_fits_into_80_columns(zone: Path, letter: bytes, monkeypatch:
     lines = captured.get().splitlines()
     assert len(lines) > 20
     assert max(map(cell_len, lines)) <= 80
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_long_way_is_folded_to_the_right_of_its_marks(
+    zone: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = Console(width=width, force_terminal=True, color_system=None, highlight=False, markup=False, emoji=False)
+    monkeypatch.setattr(storybook, "console", lambda: narrow)
+    with narrow.capture() as captured:
+        long = b"mx.a-very-long-name-of-a-host.outbound.posthouse.test"
+        explain(zone, letter=LETTER.replace(b"mx.posthouse.test", long))
+    way = captured.get().partition("The way it came")[2].partition("Envelope beside")[0].splitlines()[1:]
+    assert all(line.startswith("  ") for line in way if line)
+    assert any("trust begins here" in line for line in way)
+    assert next(line.split()[-3:] for line in way if "●" in line) == ["18:15:30", "+2", "s"]
 
 
 @pytest.fixture

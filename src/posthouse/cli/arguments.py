@@ -27,13 +27,15 @@ class AddressType(click.ParamType[Address]):
 
 
 class DomainType(click.ParamType[str]):
-    """A domain with U-labels or A-labels in any case; comes out in lower case with A-labels."""
+    """A domain with U-labels or A-labels in any case, with or without a dot at its end; comes out in lower case with
+    A-labels, without the dot."""
 
     name = "domain"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            return parse_domain(value)
+            # The dot at the end is how a zone file and dig write it.
+            return parse_domain(value.removesuffix("."))
         except ValueError as error:
             self.fail(f"{value!r} is no domain name: {error}", param, ctx)
 
@@ -92,6 +94,8 @@ class IpType(click.ParamType[str]):
             found = ip_address(value.strip("[]").removeprefix("IPv6:"))
         except ValueError:
             self.fail(f"{value!r} is no IP address", param, ctx)
+        if isinstance(found, IPv6Address) and found.scope_id is not None:
+            self.fail(f"{value!r} names an interface of this machine, which is no part of an address", param, ctx)
         if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
             return str(found.ipv4_mapped)
         return str(found)
