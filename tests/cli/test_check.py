@@ -120,6 +120,27 @@ def test_a_domain_that_does_not_exist_is_told_in_three_lines(tmp_path: Path) -> 
     assert "nowhere.test does not exist" in outcome.out
 
 
+def test_where_nothing_could_be_found_out_nothing_is_in_order(tmp_path: Path) -> None:
+    outcome = check(tmp_path, {"*.test": {"ANY": ["TIMEOUT"]}, "*.a.test": {"ANY": ["TIMEOUT"]},
+                               "a.test": {"ANY": ["TIMEOUT"]}, "_dmarc.a.test": {"ANY": ["TIMEOUT"]},
+                               "*._domainkey.a.test": {"ANY": ["TIMEOUT"]}}, domain="a.test")  # fmt: skip
+    assert outcome.code == 1
+    assert outcome.out.startswith("a.test  nothing could be found out, ")
+
+
+def test_a_dot_at_the_end_is_no_mistake(tmp_path: Path) -> None:
+    assert check(tmp_path, PERFECT, domain="Example.org.").out.startswith("example.org  ")
+
+
+def test_names_keep_their_letters_at_the_beginning_of_a_sentence(tmp_path: Path) -> None:
+    out = check(tmp_path, {
+        "example.org": {"MX": ["10 localhost"]}, "_dmarc.example.org": {"TXT": ["v=DMARC1; p=reject; rua=foo"]},
+    }).out  # fmt: skip
+    assert "✗ localhost has no address" in out
+    assert "! rua has foo" in out
+    assert "✓ For mail that fails" in out
+
+
 def test_a_domain_without_mail_may_be_in_order(tmp_path: Path) -> None:
     silent = {
         "quiet.test": {"MX": ["0 ."], "TXT": ["v=spf1 -all"]}, "_dmarc.quiet.test": {"TXT": ["v=DMARC1; p=reject"]},
@@ -133,7 +154,8 @@ def test_a_name_with_umlauts_is_a_domain(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("options", "code", "words"), [
     (["no domain"], 2, "no domain name"), ([], 2, "missing argument"),
-    (["a.test", "--zone", "gone"], 1, "gone: No such file"), (["a.test", "--dnsbl", "a b"], 1, "no zone of a list"),
+    (["a.test", "--zone", "gone"], 1, "gone: No such file"),
+    (["a.test", "--dnsbl", "a b"], 2, "posthouse: 'a b' is no zone of a list"),
 ])  # fmt: skip
 def test_mistakes_are_told_in_one_line(options: list[str], code: int, words: str, tmp_path: Path) -> None:
     (tmp_path / "zone.json").write_text("{}", "ascii")

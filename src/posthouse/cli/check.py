@@ -39,13 +39,14 @@ def check_command(
 
     Only the DNS is asked. With --online the mail hosts are called as well, and what the domain publishes on the web is
     fetched. Of a domain of the server here, its own keys are compared with what is published. The exit code is 1 where
-    something has to be mended.
+    something has to be mended, or where nothing could be found out.
 
     \b
     posthouse check example.org
     posthouse check example.org --online --selector s2025 --dnsbl zen.spamhaus.org
     posthouse check example.org --zone example.org.zone --json
     """
+    from posthouse.checks.survey import found_out
     from posthouse.cli import surroundings
     from posthouse.cli.asking import read_zone
     from posthouse.cli.inspection import Wishes, inspect
@@ -65,7 +66,7 @@ def check_command(
         print_report(report)
 
     show(_facts(report), as_json, human)
-    return 1 if report.must_mend else 0
+    return 1 if report.must_mend or not found_out(report.items) else 0
 
 
 def _facts(report: "Report") -> dict[str, object]:

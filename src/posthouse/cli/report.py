@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
-from posthouse.checks.survey import Branch, Item, State, Tree
+from posthouse.checks.survey import Branch, Item, State, Tree, found_out
 from posthouse.cli.inspection import Report, published
 from posthouse.cli.records import zone_line
 from posthouse.cli.storybook import said
@@ -22,6 +22,7 @@ _MARKS: dict[State, tuple[str, str]] = {
     State.GOOD: ("✓", "green"), State.ABSENT: ("·", "dim"), State.ADVICE: ("!", "yellow"), State.UNKNOWN: ("?", "cyan"),
     State.WRONG: ("✗", "red"),
 }  # fmt: skip
+_TAGS: Final = frozenset(("rua", "ruf", "fo", "adkim", "aspf", "sp", "np", "p", "psd", "pct"))
 # Of an SPF tree, and of the networks it comes to.
 _TREE_LINES: Final = 40
 _FLAT: Final = 600
@@ -60,8 +61,9 @@ def _summary(report: Report) -> "Text":
     from rich.text import Text
 
     counts = report.counts
+    well = ("nothing to mend", "bold green") if found_out(report.items) else ("nothing could be found out", "bold red")
     told = [
-        (f"{counts['wrong']} to mend", "bold red") if counts["wrong"] else ("nothing to mend", "bold green"),
+        (f"{counts['wrong']} to mend", "bold red") if counts["wrong"] else well,
         (f"{counts['advice']} to improve", "yellow") if counts["advice"] else ("", ""),
         (f"{counts['unknown']} not to be found out", "cyan") if counts["unknown"] else ("", ""),
     ]
@@ -77,7 +79,10 @@ def _item(item: Item) -> Iterator["RenderableType"]:
 
     mark, style = _MARKS[item.state]
     found = said(item.found, _CHARACTERS)
-    found = found[:1].upper() + found[1:] if found.partition(" ")[0].isalpha() else found
+    first = found.partition(" ")[0]
+    # Names stay as they are: those of hosts, and those of tags.
+    if first.isalpha() and first not in (_TAGS | {item.subject}):
+        found = found[:1].upper() + found[1:]
     yield _line(f"  {mark} ", Text(found, style=style if item.state is State.WRONG else ""), style)
     if item.state is State.GOOD:
         return

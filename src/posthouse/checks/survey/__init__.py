@@ -13,7 +13,7 @@ here raises for what the DNS does or a domain publishes; every question and ever
 
 from posthouse.checks.survey.emblem import Emblem, drawing, emblem, unfetched
 from posthouse.checks.survey.exchangers import Exchange, Exchangers, exchangers, reverse
-from posthouse.checks.survey.item import Entry, Item, State, must_mend, worst
+from posthouse.checks.survey.item import Entry, Item, State, found_out, must_mend, worst
 from posthouse.checks.survey.listings import listings
 from posthouse.checks.survey.policy import policy
 from posthouse.checks.survey.selectors import selectors
@@ -22,6 +22,6 @@ from posthouse.checks.survey.transport import Keys, Sts, sts_policy, sts_record,
 
 __all__ = [
     "Branch", "Emblem", "Entry", "Exchange", "Exchangers", "Item", "Keys", "State", "Sts", "Tree", "drawing",
-    "emblem", "exchangers", "follow", "listings", "must_mend", "policy", "reverse", "selectors", "sts_policy",
-    "sts_record", "sts_unfetched", "tls_reporting", "tlsa", "unfetched", "worst",
+    "emblem", "exchangers", "follow", "found_out", "listings", "must_mend", "policy", "reverse", "selectors",
+    "sts_policy", "sts_record", "sts_unfetched", "tls_reporting", "tlsa", "unfetched", "worst",
 ]

@@ -51,6 +51,11 @@ def must_mend(items: Iterable[Item]) -> bool:
     return any(item.state is State.WRONG for item in items)
 
 
+def found_out(items: Iterable[Item]) -> bool:
+    """Whether anything is known: where nobody answers, nothing is in order."""
+    return any(item.state not in (State.UNKNOWN, State.ABSENT) for item in items)
+
+
 def worst(items: Sequence[Item]) -> State:
     """The gravest state among some items, GOOD where there is none."""
     order = list(State)
