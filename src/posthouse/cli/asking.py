@@ -17,6 +17,7 @@ from posthouse.config import Config
 from posthouse.mail.dns import Dns
 
 if TYPE_CHECKING:
+    from posthouse.checks.dnsbl import DnsList
     from posthouse.route.authentication import Resolver
 
 # Longest time for one question; a person waits.
@@ -49,6 +50,17 @@ def read_zone(path: Path) -> FileAsker:
         return FileAsker(ZoneDns.parse(octets.decode("utf-8", "surrogateescape")))
     except ZoneError as error:
         raise Complaint(f"{path}: {error}") from None
+
+
+def blocklist(zone: str, *, weight: int | None = None) -> "DnsList":
+    """The list in the DNS that somebody names. Complaint, as for bad usage, where it can be none."""
+    from posthouse.checks.dnsbl import ListError
+    from posthouse.checks.dnslists import named
+
+    try:
+        return named(zone, weight=weight)
+    except ListError as error:
+        raise Complaint(str(error), 2) from None
 
 
 @asynccontextmanager

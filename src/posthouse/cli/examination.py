@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from posthouse.checks import arc, dkim, dmarc, impostor, iprev, lookalike, spf
 from posthouse.checks.dnsbl import DnsList
-from posthouse.checks.dnslists import named
 from posthouse.checks.impostor import Acquaintance, Circle
 from posthouse.checks.lookalike import Index, Kin, Known
 from posthouse.checks.story import GIVEN, Checked, Circumstances, Given, Story, circumstances, hops, tell
 from posthouse.checks.story import find as find_trust
+from posthouse.cli.asking import blocklist
 from posthouse.cli.rawmessage import RawMessage
 from posthouse.cli.surroundings import Surroundings
 from posthouse.mail.address import Address, parse_domain
@@ -263,7 +263,7 @@ def _lists(means: Means) -> tuple[DnsList, ...]:
     config = means.around.config
     if config is not None:
         weights |= config.checks.lists
-    return tuple(named(zone, weight=weight) for zone, weight in weights.items())
+    return tuple(blocklist(zone, weight=weight) for zone, weight in weights.items())
 
 
 def _compared(

@@ -13,7 +13,6 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from posthouse.checks import mta_sts
-from posthouse.checks.dnslists import named
 from posthouse.checks.story.networks import inside
 from posthouse.checks.survey import (
     Branch,
@@ -39,7 +38,7 @@ from posthouse.checks.survey import (
     tlsa,
     unfetched,
 )
-from posthouse.cli.asking import FileAsker, asker
+from posthouse.cli.asking import FileAsker, asker, blocklist
 from posthouse.cli.records import Record, txt
 from posthouse.cli.surroundings import Surroundings
 from posthouse.mail.dns import Dns
@@ -102,7 +101,7 @@ async def inspect(
 ) -> Report:
     """`step` hears of each part that is done, as a share of the whole. Complaint for lists that are none."""
     config = around.config
-    zones = {zone: named(zone) for zone in (*(config.checks.lists if config is not None else ()), *wishes.lists)}
+    zones = {zone: blocklist(zone) for zone in (*(config.checks.lists if config is not None else ()), *wishes.lists)}
     closed = config is not None and config.relay.private_networks
     async with asker(file, config) as ask:
         dns = ask.within(SECONDS)
