@@ -3,8 +3,8 @@
     raw = read(Path("letter.eml"))           `-` is standard input
     raw.octets, raw.from_line, raw.converted
 
-Signatures are over lines that end with CR LF; a file whose first line ends with LF alone was saved by somebody who
-changed that, and is changed back.
+Signatures are over lines that end with CR LF; a file whose first line, or most lines, end with LF alone was saved by
+somebody who changed that, and is changed back. So is one that has CR alone.
 """
 
 import re
@@ -30,7 +30,7 @@ _find_next = re.compile(rb"(\r?\n)\r?\nFrom \S{1,500} [^\r\n]{0,40}\d\d:\d\d[^\r
 class RawMessage:
     """`octets` with CR LF, `from_line` the sender in the mbox line before it ("" without one).
 
-    `converted`: its lines ended with LF alone. `more`: other messages follow in the same file.
+    `converted`: its lines ended with LF or CR alone. `more`: other messages follow in the same file.
     """
 
     octets: bytes
@@ -65,8 +65,16 @@ def take(octets: bytes, name: str) -> RawMessage:
         if following is not None:
             more = True
         octets = octets[match.end() : following.end(1) if following is not None else len(octets)]
-    end = octets.find(b"\n")
-    if end >= 0 and octets[end - 1 : end] != b"\r":
-        octets = _line_ends(b"\r\n", octets)
+    if _were_changed(octets):
+        octets = _line_ends(b"\r\n", octets) if b"\n" in octets else octets.replace(b"\r", b"\r\n")
         converted = True
     return RawMessage(octets, from_line, converted, more)
+
+
+def _were_changed(octets: bytes) -> bool:
+    """Whether the lines do not end as they did on the wire."""
+    end = octets.find(b"\n")
+    if end < 0:
+        return b"\r" in octets
+    whole = octets.count(b"\r\n")
+    return octets[max(end - 1, 0) : end] != b"\r" or octets.count(b"\n") - whole > whole
