@@ -35,6 +35,7 @@ HOPS_SHOWN: Final = 24
 # Marks above and below a letter, of which hostile text piles up hundreds.
 _PILED: Final = 2
 _PICTURE: Final = 100
+_WIDE: Final = 72
 
 # Word of RFC 8601 → the mark before it and its style.
 _MARKS = {
@@ -190,7 +191,7 @@ def _way(telling: "Telling", width: int) -> Iterator["RenderableType"]:
             yield Text(f"  {day}", style="dim")
         yield _hop(hop, width)
         if hop is telling.story.trust.entry:
-            yield Text(f"  ├ trust begins here: {said(telling.story.trust.how)}", style="green")
+            yield _noted(f"trust begins here: {telling.story.trust.how}", "green", "  ├")
         for doubt in telling.story.doubts:
             if doubt.number == hop.number:
                 yield _noted(f"it {doubt.finding.text}", "red" if doubt.finding.severity == "high" else "yellow")
@@ -198,10 +199,11 @@ def _way(telling: "Telling", width: int) -> Iterator["RenderableType"]:
         yield _noted(telling.story.trust.how, "yellow")
 
 
-def _noted(words: str, style: str) -> "RenderableType":
+def _noted(words: str, style: str, mark: str = "  │  ") -> "RenderableType":
+    """Below a hop; what is folded stays to the right of the mark."""
     from rich.text import Text
 
-    return _grid([(Text("  │  "), Text(said(words), style=style))], 2)
+    return _grid([(Text(mark), Text(said(words), style=style))], 2)
 
 
 def _hop(hop: "Hop", width: int) -> "RenderableType":
@@ -209,18 +211,20 @@ def _hop(hop: "Hop", width: int) -> "RenderableType":
     from rich.text import Text
 
     received = hop.received
-    how = said(f"{received.protocol} {received.tls.split(' ')[0]}".strip(), 18)
+    # Where there is little room, the version of TLS goes first.
+    wide = width >= _WIDE
+    how = said(f"{received.protocol} {received.tls.split(' ')[0] if wide else ''}".strip(), 18 if wide else 9)
     clock = _moment(hop.at)[11:19] or "no date "
     mark = "?" if received.unzoned else " "
     delay, style = "", "dim"
     if hop.delay is not None:
         delay = f"{'+' if hop.delay >= 0 else '-'}{span(hop.delay)}"
         style = "yellow" if hop.delay < 0 or hop.delay > 3600 * SECOND else "dim"
-    room = max(width - 52, 20)
-    name = said(hop.by, room) or "a host without a name"
+    room = max(width - (52 if wide else 40), 14)
+    name = said(hop.by or "a host without a name", room)
     return Text.assemble(
         ("  ● " if hop.trusted else "  ○ ", "green" if hop.trusted else ""), name.ljust(room), " ",
-        (how.ljust(19), "dim"), clock, mark, (delay.rjust(12), style),
+        (how.ljust(19 if wide else 10), "dim"), clock, mark, (delay.rjust(12), style),
     )  # fmt: skip
 
 
