@@ -84,6 +84,16 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     assert done.stderr == b""
 
 
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+@pytest.mark.parametrize("command", ["--help", "explain letter --zone zone", "explain letter --zone zone --json"])
+def test_closed_output_is_no_error(command: str, closed: str, tmp_path: Path) -> None:
+    (tmp_path / "letter").write_text("From: alice@example.org\n\nHello\n", "ascii")
+    (tmp_path / "zone").write_text("{}", "ascii")
+    line = f"exec '{PROGRAM}' {command} {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=60, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_other_names_are_other_commands() -> None:
     assert main._arguments(["/usr/sbin/sendmail", "-t", "-i"]) == ["sendmail", "-t", "-i"]
     assert main._arguments(["mailq"]) == ["queue", "list"]

@@ -102,6 +102,11 @@ def posthouse() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit; the entry point of the console script."""
+    # Where they were closed the interpreter has none: nobody wants to read what is written.
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the program runs
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for as long as the program runs
     for stream in (sys.stdout, sys.stderr):
         # A terminal that lacks a character shows another one, and no command fails for it.
         if isinstance(stream, TextIOWrapper):
