@@ -274,6 +274,7 @@ def test_who_merely_shares_a_word_with_our_domain_is_left_alone(name: str) -> No
         "erika@firm。example",
         "erika@other.example, erika@firm.example",
         "\u00a0" * 300 + "erika@firm.example",
+        "a@b.cc " * 20 + "erika@firm.example",
     ],
 )
 def test_another_address_in_the_name_is_found_however_it_is_written(name: str) -> None:
@@ -297,9 +298,12 @@ def test_white_space_around_an_at_sign_makes_no_address_of_a_stranger() -> None:
 
 def test_a_name_made_to_cost_time_costs_little() -> None:
     for name in ("a@" * 4_000, "a-" * 4_000, "a." * 4_000, "aA" * 4_000, "ﷺ" * 4_000, "a @ " * 2_000 + "b.example"):
+        message = letter(f'From: "{name}" <x@evil.example>')
         start = perf_counter()
-        examine(f'From: "{name}" <x@evil.example>')
-        assert perf_counter() - start < 0.5
+        for _ in range(100):
+            # A message for as many accounts.
+            check(message, CIRCLE)
+        assert perf_counter() - start < 1.5
 
 
 @pytest.mark.parametrize(

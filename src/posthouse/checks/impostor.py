@@ -17,6 +17,7 @@ and what was found is shown to the reader: a message is never dropped for how it
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from unicodedata import normalize
 
@@ -48,12 +49,12 @@ _TEXTS = 2
 _ATTACHMENTS = 20
 _REPLY_TO = 50
 _LIST_CHARACTERS = 500
-_DOMAINS = 10
-_ADDRESSES = 10
+_DOMAINS = 40
+_ADDRESSES = 40
 # The first label of a domain counts as its owner's name from so many letters on; a name is looked for in so many
 # pieces at most, and these in runs of so many.
 _LABEL_FROM = 4
-_PIECES = 60
+_PIECES = 100
 _RUN = 6
 # From so many letters on names are compared without regard to where their words begin: brands, people.
 _JOINED_FROM = 6
@@ -498,7 +499,13 @@ def _label(entry: Known) -> str:
 
 def _readable(name: str) -> str:
     """A name as it is seen: one form of each letter, nothing that takes no room, white space as one space."""
-    plain = visible(normalize("NFKC", name[:_RAW_CHARACTERS])).replace("\u3002", ".").replace("\u2800", " ")
+    return _seen(name[:_RAW_CHARACTERS])
+
+
+# The same name is looked at several times, for each account that a message goes to.
+@lru_cache(maxsize=256)
+def _seen(name: str) -> str:
+    plain = visible(normalize("NFKC", name)).replace("\u3002", ".").replace("\u2800", " ")
     return " ".join(plain.split())[:_NAME_CHARACTERS]
 
 
