@@ -137,9 +137,18 @@ def test_an_address_grows_too_old() -> None:
     assert reverse(found, KEY, NOW + DAYS * DAY) == CAROL
     with pytest.raises(SrsFault, match="too long ago"):
         reverse(found, KEY, NOW + (DAYS + 1) * DAY)
-    # Also where nobody has looked at it for years, short of the 1,024 days after which the numbers begin anew.
     with pytest.raises(SrsFault, match="too long ago"):
         reverse(found, KEY, NOW + 1_000 * DAY)
+
+
+@pytest.mark.parametrize("mail_from", ["carol@far.test", "carol@[192.0.2.1]"])
+@pytest.mark.parametrize("days", [1_023, 1_024, 1_024 + DAYS, 2_048, 10_240])
+def test_an_address_is_not_young_again_when_its_letters_come_round(mail_from: str, days: int) -> None:
+    found = there(Address.parse(mail_from))
+    with pytest.raises(SrsFault):
+        reverse(found, KEY, NOW + days * DAY)
+    # One of that day has the same letters, and counts.
+    assert reverse(there(Address.parse(mail_from), now=NOW + days * DAY), KEY, NOW + days * DAY)
 
 
 def test_a_clock_that_was_set_back_a_day_makes_no_difference() -> None:

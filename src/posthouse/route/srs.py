@@ -8,10 +8,11 @@ its reverse-path. So that this holds, and notifications find back all the same, 
     anything that is too long so         SRS0=9fw2mc4e=pm=q=06xkf3b2c9d1e@posthouse.test
 
 A letter, then: a keyed hash (without it we would send on whatever anybody addresses so), the day, and the address; of
-one that was rewritten before, only the first and the last forwarder stay (SRS1). Local parts have 64 octets (RFC 5321
-§4.5.3.1.1), which addresses of mailing lists fill by themselves; `q` is no domain but says that what follows is the
-queue id of the message, whose journey knows the reverse-path. Everything is readable in any case of letters, for there
-are servers that do not keep it.
+one that was rewritten before, only the first and the last forwarder stay (SRS1). The two letters of the day begin anew
+after some years, but what is hashed is the day itself: an address that was harvested long ago is never young again.
+Local parts have 64 octets (RFC 5321 §4.5.3.1.1), which addresses of mailing lists fill by themselves; `q` is no domain
+but says that what follows is the queue id of the message, whose journey knows the reverse-path. Everything is readable
+in any case of letters, for there are servers that do not keep it.
 
 There is no RFC; the forms are those that other forwarders know (Wong, "SRS", 2003), so that each can shorten the
 other's. Pure functions; the key is derived from the secret of the house.
@@ -31,7 +32,7 @@ DAYS = 21
 # In characters of five bits each.
 _HASH = 8
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
-# What two characters hold; the number of the day begins anew every 1,024 days.
+# What two characters hold.
 _PERIOD = 1024
 
 _QUEUED = "q"
@@ -66,7 +67,7 @@ def rewrite(mail_from: Address, domain: str, journey_id: int, key: bytes, now: I
     shortened = _shorten(mail_from, key, now)
     most = min(LOCAL_PART_OCTETS, ADDRESS_OCTETS - len(domain) - 1)
     if shortened is None or len(shortened) > most:
-        shortened = _signed("SRS0", f"{_day(now)}={_QUEUED}={to_text(journey_id)}", key)
+        shortened = _dated(f"{_QUEUED}={to_text(journey_id)}", key, now)
     return Address(shortened, domain)
 
 
@@ -77,16 +78,17 @@ def reverse(address: Address, key: bytes, now: Instant) -> Address | Queued:
         raise SrsFault("This is no address that was made here")
     tag, rest = match[1].upper(), match[2]
     said, _, text = rest[1:].partition("=")
-    if not hmac.compare_digest(said.lower().encode(), _hash(tag, text, key).encode()):
-        raise SrsFault("This is no address that was made here")
     try:
+        age = 0 if tag == "SRS1" else _age(text, now)
+        made = None if tag == "SRS1" else now // DAY - age
+        if not hmac.compare_digest(said.lower().encode(), _hash(tag, text, key, made).encode()):
+            raise SrsFault("This is no address that was made here")
         if tag == "SRS1":
             # What came back this far goes to the first forwarder, who knows the age of what is his.
             host, _, further = text.partition("=")
             return Address.parse(f"SRS0{further}@{host}")
-        day, domain, local_part = text.split("=", 2)
-        # A clock that was set back makes no difference for a day.
-        if (now // DAY - _number(day) + 1) % _PERIOD > DAYS + 1:
+        _, domain, local_part = text.split("=", 2)
+        if age > DAYS:
             raise SrsFault("This address was made too long ago")
         return Queued(from_text(local_part)) if domain.lower() == _QUEUED else Address.parse(f"{local_part}@{domain}")
     except SrsFault:
@@ -102,7 +104,7 @@ def _shorten(mail_from: Address, key: bytes, now: Instant) -> str | None:
         return None
     match = _match_rewritten(local_part)
     if match is None:
-        return _signed("SRS0", f"{_day(now)}={domain}={local_part}", key)
+        return _dated(f"{domain}={local_part}", key, now)
     tag, rest = match[1].upper(), match[2]
     if tag == "SRS0":
         return _signed("SRS1", f"{domain}={rest}", key)
@@ -116,19 +118,30 @@ def _shorten(mail_from: Address, key: bytes, now: Instant) -> str | None:
     return _signed("SRS1", beyond, key) if known else None
 
 
-def _signed(tag: str, text: str, key: bytes) -> str:
-    return f"{tag}={_hash(tag, text, key)}={text}"
+def _signed(tag: str, text: str, key: bytes, day: int | None = None) -> str:
+    return f"{tag}={_hash(tag, text, key, day)}={text}"
 
 
-def _hash(tag: str, text: str, key: bytes) -> str:
-    digest = hmac.digest(key, f"{tag}={text}".lower().encode(), "sha256")
+def _dated(text: str, key: bytes, now: Instant) -> str:
+    day = now // DAY
+    short = day % _PERIOD
+    return _signed("SRS0", f"{_ALPHABET[short >> 5]}{_ALPHABET[short & 31]}={text}", key, day)
+
+
+def _hash(tag: str, text: str, key: bytes, day: int | None) -> str:
+    """`day` is the whole number of days since 1970, of which the text has the end; None where age does not count."""
+    hashed = f"{tag}={text}" if day is None else f"{tag}={day}={text}"
+    digest = hmac.digest(key, hashed.lower().encode(), "sha256")
     return b32encode(digest)[:_HASH].decode("ascii").lower()
 
 
-def _day(now: Instant) -> str:
-    day = now // DAY % _PERIOD
-    return _ALPHABET[day >> 5] + _ALPHABET[day & 31]
+def _age(text: str, now: Instant) -> int:
+    """How many days ago the text was made if that is as short a time as its letters allow. Raises ValueError.
 
-
-def _number(day: str) -> int:
-    return _ALPHABET.index(day[:1].lower()) << 5 | _ALPHABET.index(day[1:].lower())
+    A clock that was set back makes no difference for a day: then it is -1.
+    """
+    letters = text.partition("=")[0].lower()
+    if len(letters) != 2:
+        raise ValueError("the day has two letters")
+    short = _ALPHABET.index(letters[0]) << 5 | _ALPHABET.index(letters[1])
+    return (now // DAY - short + 1) % _PERIOD - 1
