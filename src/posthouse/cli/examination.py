@@ -204,7 +204,7 @@ async def _asked(
             what for what, there in (("the address of the client", known.ip), ("MAIL FROM", known.has_mail_from))
             if not there
         )  # fmt: skip
-        unasked["spf"] = f"nobody recorded {missing} who could be believed, without which SPF cannot be asked"
+        unasked["spf"] = f"nobody who can be believed recorded {missing}, without which SPF cannot be asked"
     if named_back is None:
         unasked["iprev"] = "nobody recorded the address of the client"
     if wrote is None:
