@@ -221,11 +221,32 @@ def test_as_much_read_mail_that_was_kept_is_good_as_there_is_junk(school: School
             school.learn(key, ["offer"])
     kept = school.rooms.do(lambda tx: junk.say_kept(tx, school.account_id))
     assert kept == 3
-    assert school.waiting() == sorted([(inbox[4], Kind.GOOD), (inbox[3], Kind.GOOD), (inbox[0], Kind.GOOD)])
+    assert school.waiting() == sorted([(inbox[4], Kind.KEPT), (inbox[3], Kind.KEPT), (inbox[0], Kind.KEPT)])
     for key, _ in school.waiting():
         school.learn(key, ["lunch"])
     assert school.corpus() == (3, 3)
     assert school.rooms.do(lambda tx: junk.say_kept(tx, school.account_id)) == 0
+
+
+def test_who_sent_what_was_merely_read_and_kept_is_spoken_for_by_nobody(school: School) -> None:
+    def origin() -> Count:
+        return school.rooms.see(lambda tx: junk.origin(tx, school.account_id, "shop.test"))
+
+    spam = school.key("Junk", school.deliver("Junk"))
+    kept = school.key("INBOX", school.deliver("INBOX", int(Flag.SEEN)))
+    school.say(spam, Kind.JUNK)
+    school.learn(spam, ["offer"], "shop.test")
+    assert school.rooms.do(lambda tx: junk.say_kept(tx, school.account_id)) == 1
+    school.learn(kept, ["lunch"], "shop.test")
+    assert (origin(), school.counts("lunch"), school.corpus()) == (Count(1, 0), {"lunch": (0, 1)}, (1, 1))
+    # What the account says of it counts; and what it does not say any more is taken back.
+    for kind, said, words in (
+        (Kind.GOOD, Count(1, 1), (0, 1)), (Kind.JUNK, Count(2, 0), (1, 0)), (Kind.KEPT, Count(1, 0), (0, 1)),
+    ):  # fmt: skip
+        school.say(kept, kind)
+        school.learn(kept, ["lunch"], "shop.test")
+        assert (origin(), school.counts("lunch")) == (said, {"lunch": words})
+        assert school.corpus() == (1 + words[0], words[1])
 
 
 def test_what_was_read_is_looked_for_in_the_archive_after_the_inbox(school: School) -> None:

@@ -10,7 +10,8 @@ the lesson stays for as long as the message does, and knows what of it stands in
 learning has come, so that one that was interrupted goes on where it was.
 
 Good mail is what was taken out of Junk, and, so that there is something to compare junk with, as much mail as there is
-junk of what was read and kept (`say_kept`).
+junk of what was read and kept (`say_kept`). Of the latter only the words count: who has opened a message has not spoken
+for its sender, and one of them would outweigh for ever what the account says of him by what it moves.
 
 An account keeps `VOCABULARY` tokens and `ORIGINS` sending domains; the rare and old ones are forgotten (`stale`).
 """
@@ -52,6 +53,9 @@ class Kind(IntEnum):
     UNKNOWN = 0
     JUNK = 1
     GOOD = 2
+    KEPT = 3
+    """Good for all we know: it was read and kept, and nobody called it anything. Its words count as good, but
+    nothing is said of who sent it."""
 
 
 class Lesson(NamedTuple):
@@ -169,7 +173,7 @@ def marked(tx: Transaction, account_id: int, mailbox_id: int, uids: Sequence[int
 
 
 def say_kept(tx: Transaction, account_id: int) -> int:
-    """Calls read mail good that is kept in Inbox or Archive, as much as there is more junk than good; how much."""
+    """Calls the words of read mail good that is kept in Inbox or Archive, while there is more junk; of how much."""
     learner = learners.find(tx, account_id)
     missing = min(learner.junk - learner.good, LESSONS_AT_ONCE)
     if missing <= 0:
@@ -182,7 +186,7 @@ def say_kept(tx: Transaction, account_id: int) -> int:
                 _KEPT, account_id, use.value, _LOOKED_AT, flags, int(Flag.SEEN), missing - len(found)
             )
             found += [row[0] for row in rows]
-    say(tx, account_id, found, Kind.GOOD)
+    say(tx, account_id, found, Kind.KEPT)
     return len(found)
 
 
@@ -230,8 +234,9 @@ def learn(tx: Transaction, lesson: Lesson, tokens: Sequence[str], domain: str, t
     if position < len(tokens):
         tx.execute(_PROGRESS, account_id, lesson.message_key, learnt, target, position, 1)
         return True
-    if domain:
-        _count_origin(tx, account_id, domain, junk, good, today)
+    said = _said(learnt, target)
+    if domain and any(said):
+        _count_origin(tx, account_id, domain, *said, today)
     learners.change(tx, account_id, junk=junk, good=good)
     # The account may have thought better of it meanwhile.
     again: bool = target != wanted
@@ -310,6 +315,12 @@ def remove_all(tx: Transaction, account_id: int) -> None:
 
 def _difference(learnt: int, target: int) -> tuple[int, int]:
     """What is added to the counts of junk and of good when a message becomes `target`."""
+    good = (Kind.GOOD, Kind.KEPT)
+    return (target == Kind.JUNK) - (learnt == Kind.JUNK), (target in good) - (learnt in good)
+
+
+def _said(learnt: int, target: int) -> tuple[int, int]:
+    """The same for who sent it, of whom only what the account said itself is counted."""
     return (target == Kind.JUNK) - (learnt == Kind.JUNK), (target == Kind.GOOD) - (learnt == Kind.GOOD)
 
 
