@@ -342,7 +342,8 @@ def test_the_numbers_hold_no_series_of_when_each_began(tmp_path: Path) -> None:
 
 def test_the_page_counts_the_connections_of_all_processes(tmp_path: Path) -> None:
     async def main() -> None:
-        async with House(settings(tmp_path), log=silent(), shared=SharedLimits(2)) as house:
+        shared = SharedLimits(2, Listen.__struct_fields__)
+        async with House(settings(tmp_path), log=silent(), shared=shared) as house:
             other = Metrics()
             other.open.labels("smtp").inc(40)
             SharedMetrics(other, tmp_path / "data" / "run", 1).save()

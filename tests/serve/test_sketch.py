@@ -16,7 +16,7 @@ class Several(SharedLimits):
     """As in three processes, one of which is at work at a time."""
 
     def __init__(self) -> None:
-        super().__init__(3)
+        super().__init__(3, ())
 
     def go_to(self, process: int) -> "Several":
         for sketch in self._sketches:
@@ -132,7 +132,7 @@ def test_who_logged_in_at_one_process_is_known_to_all() -> None:
     assert shared.go_to(1).doorkeeper.wait("alice", HOME, 0.0) == 0.0
 
 
-@pytest.mark.parametrize("keeper", [Doorkeeper(), SharedLimits(2).doorkeeper], ids=["alone", "shared"])
+@pytest.mark.parametrize("keeper", [Doorkeeper(), SharedLimits(2, ()).doorkeeper], ids=["alone", "shared"])
 def test_after_a_month_without_a_login_an_address_is_a_stranger_again(keeper: Doorkeeper) -> None:
     month = login_module.KNOWN_SECONDS
     for _ in range(20):

@@ -1,6 +1,6 @@
 """Limits that hold for all processes of one server together, counted in memory that they share.
 
-    shared = SharedLimits(processes)              # before the processes are forked
+    shared = SharedLimits(processes, services)    # before the processes are forked
     shared.join(number)                           # in each of them, as it begins
 
 A `Sketch` does what a `Tally` does, for all processes: it is a count-min sketch, whose cells a key reaches by two
@@ -84,7 +84,7 @@ class Sketch:
 class SharedLimits:
     """What the processes of one server count together. Made before they are."""
 
-    def __init__(self, processes: int, services: Iterable[str] = ()) -> None:
+    def __init__(self, processes: int, services: Iterable[str]) -> None:
         self.processes = processes
         self.balance = Balance(processes, services)
         self._sketches: list[Sketch] = []
