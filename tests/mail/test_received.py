@@ -114,6 +114,13 @@ def test_a_recipient_outside_ascii_is_only_named_where_it_may_be() -> None:
 helos = st.from_regex(r"[a-z0-9]([a-z0-9.-]{0,30}[a-z0-9])?", fullmatch=True)
 
 
+@pytest.mark.parametrize("helo", ["by", "with", "id", "for", "via", "from"])
+def test_a_client_that_calls_itself_by_a_key_word_hides_nothing(helo: str) -> None:
+    client = peer(helo=helo, ip="192.0.2.66", tls=None, account_id=None)
+    known = parse_received(format_received(client, "mail.posthouse.test", "ID1", 0, rcpt=None)[9:])
+    assert (known.frm, known.ip, known.by, known.id) == (helo, "192.0.2.66", "mail.posthouse.test", "ID1")
+
+
 @given(helos, st.ip_addresses(), st.booleans(), st.booleans(), st.integers(0, 4_000_000_000))
 def test_what_is_written_is_read_again(helo: str, ip: object, tls: bool, login: bool, seconds: int) -> None:
     text = str(getattr(ip, "ipv4_mapped", None) or ip)

@@ -190,7 +190,10 @@ def _clauses(raw: str) -> tuple[dict[str, Clause], int]:
             if text.lower() == "from" and not clauses and token.start() == opened:
                 depth, opened = 0, 0
                 words, comments = clauses.setdefault("from", ([], []))
-        elif text.lower() in _KEYWORDS:
+        elif text.lower() in _KEYWORDS and not (
+            # A client may call itself "by", and would hide its address in that.
+            words is clauses.get("from", ([], []))[0] and not words and not comments and raw[token.end() :][:2] == " ("
+        ):
             words, comments = clauses.setdefault(text.lower(), ([], []))
             if words:
                 words, comments = [], []
