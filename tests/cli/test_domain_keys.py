@@ -14,6 +14,7 @@ from cli.program import Outcome
 from cli.server import Server
 from posthouse.checks.dkim import SigningKey
 from posthouse.checks.zonefile import ZoneDns
+from posthouse.cli import rotation
 from posthouse.cli.office import Office, work
 from posthouse.cli.rotation import Step, Turn, advance, look
 from posthouse.cli.terminal import Complaint
@@ -123,10 +124,10 @@ def test_a_switch_leaves_alone_what_was_published_meanwhile(server: Server) -> N
     unseen = SigningKey.generate(DOMAIN, "e1", "ed25519-sha256")
 
     async def overtaken(office: Office) -> None:
-        await asyncio.gather(
-            advance(office, DOMAIN, force=True),
-            office.database.write(lambda tx: signing.add(tx, [unseen], KeyState.PUBLISHED, 0)),
-        )
+        looked_for = await office.database.read(lambda tx: signing.keys(tx, DOMAIN))
+        await office.database.write(lambda tx: signing.add(tx, [unseen], KeyState.PUBLISHED, 0))
+        published = [key for key in looked_for if key.state is KeyState.PUBLISHED]
+        await rotation._switch(office, DOMAIN, published, force=True)
 
     with pytest.raises(Complaint, match="at the same time"):
         work(server.settings, overtaken)
