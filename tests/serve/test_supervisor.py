@@ -245,6 +245,7 @@ def heard(channel: socket.socket, word: str) -> str:
         message = channel.recv(1000).decode()
         if word in message:
             return message
+        assert "STOPPING=1" not in message
 
 
 @pytest.mark.parametrize("processes", [1, 2])

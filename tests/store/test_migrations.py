@@ -5,6 +5,7 @@ import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -78,10 +79,18 @@ def test_a_file_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: py
 
 
 def test_several_programs_may_open_a_new_file_at_once(tmp_path: Path) -> None:
-    path = tmp_path / "post.db"
+    together = Barrier(6)
+
+    def begin(path: Path) -> None:
+        together.wait(20)
+        open_and_close(path)
+
     with ThreadPoolExecutor(6) as pool:
-        list(pool.map(open_and_close, [path] * 6))
-    assert len(look(path, "SELECT * FROM schema_migrations")) == len(migrations.migrations())
+        # What they find of each other is different every time.
+        for number in range(40):
+            path = tmp_path / f"{number}.db"
+            list(pool.map(begin, [path] * 6))
+            assert len(look(path, "SELECT * FROM schema_migrations")) == len(migrations.migrations())
 
 
 @pytest.mark.parametrize("sql", ["CREATE TABLE theirs (a)", "PRAGMA application_id = 77"])

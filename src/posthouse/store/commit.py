@@ -65,14 +65,16 @@ class Committer:
         """
         self.stopped: StoreFault | None = None
         self.room = Room(path, reserve)
-        self.turn = Turn(Path(f"{path}-turn"))
-        self._connection = connect(path, cache=WRITER_CACHE, writing=True, patience=0)
+        self.turn = Turn(path)
+        self._connection = connect(path, cache=WRITER_CACHE, writing=True)
         self._connection.execute("PRAGMA synchronous = NORMAL").close()
         self._tx = SqliteTransaction(self._connection)
         self._synced = 0
         # The first look at the file makes the log, which stays as long as anybody has the database open. All of it is
         # read: a statement left in the middle would outlive the connection, and hold its files and its snapshot.
         self._tx.all("SELECT 1 FROM sqlite_schema LIMIT 1")
+        # From here on others are waited for at the turn, and nowhere else.
+        self._connection.execute("PRAGMA busy_timeout = 0").close()
         self._log = os.open(f"{path}-wal", os.O_RDONLY | os.O_CLOEXEC)
         sync_folder(path.parent)
 

@@ -18,7 +18,7 @@ WRITER_CACHE = 32 * 1024
 READER_CACHE = 8 * 1024
 """Page cache of a reading connection in KiB."""
 
-BUSY_MS = 10_000
+BUSY_SECONDS = 10
 """How long SQLite itself waits for a lock; only programs that do not take turns make it wait."""
 _STATEMENTS = 512
 
@@ -66,15 +66,15 @@ class SqliteTransaction:
         return [_integers(text) for text in row or ()]
 
 
-def connect(path: Path, *, cache: int, writing: bool, patience: int = BUSY_MS) -> sqlite3.Connection:
-    """A connection with nothing begun; `cache` in KiB, `patience` with other programs' locks in milliseconds.
+def connect(path: Path, *, cache: int, writing: bool) -> sqlite3.Connection:
+    """A connection with nothing begun; `cache` in KiB.
 
     May be used from any thread, by one at a time.
 
     Raises sqlite3.Error.
     """
     connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS, timeout=patience / 1000
+        path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS, timeout=BUSY_SECONDS
     )
     try:
         for pragma in (

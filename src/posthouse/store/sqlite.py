@@ -25,6 +25,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +40,7 @@ from posthouse.store.connection import (
 )
 from posthouse.store.database import RESERVE, Fault, StoreFault, Transaction
 from posthouse.store.migrations import migrate
+from posthouse.store.turn import Turn
 from posthouse.store.writer import Writer
 
 T = TypeVar("T")
@@ -125,11 +127,11 @@ def open_sqlite(path: Path, *, readers: int = 2, reserve: int = RESERVE) -> Sqli
     try:
         # The log and its index take their permissions from the file.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        connection = connect(path, cache=WRITER_CACHE, writing=True)
-        try:
-            migrate(connection)
-        finally:
-            connection.close()
+        with closing(Turn(path)) as turn:
+            # SQLite waits for nobody while it makes a log, or does away with one.
+            turn.take()
+            with closing(connect(path, cache=WRITER_CACHE, writing=True)) as connection:
+                migrate(connection)
         return SqliteDatabase(path, readers, reserve)
     except OSError as error:
         raise StoreFault(Fault.BROKEN, f"cannot open the database {path}: {error.strerror}") from error

@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 class Turn:
-    """A lock file; of one process's threads only one at a time may ask for it."""
+    """A lock file beside the database; of one process's threads only one at a time may ask for it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, database: Path) -> None:
         """Raises OSError."""
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(f"{database}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def take(self) -> None:
         """Waits until no other process writes."""
@@ -29,4 +29,5 @@ class Turn:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
+        """Gives the turn as well."""
         os.close(self._descriptor)
