@@ -79,11 +79,11 @@ class Border:
             client.login(account, PASSWORD)
             return _transaction(client, mail_from, rcpts, octets)
 
-    async def journey(self) -> Journey:
-        """That of the newest message."""
+    async def journey(self, message_id: int | None = None) -> Journey:
+        """That of one message, else of the newest."""
         def unit(tx: Transaction) -> Journey | None:
-            newest = journeys.recent(tx, 1)
-            return journeys.load(tx, newest[0]) if newest else None
+            found = journeys.recent(tx, 1) if message_id is None else [message_id]
+            return journeys.load(tx, found[0]) if found else None
 
         # That of a refusal is written after the reply.
         async with asyncio.timeout(PATIENCE):

@@ -20,6 +20,7 @@ from posthouse.mail.journey import Step
 from posthouse.mail.message import Message
 from posthouse.mail.verdict import Verdict
 from posthouse.route import refusal
+from posthouse.store.ids import from_text
 from whole.border import ALICE, BOB, StandingBorder
 
 ATTACKER = "127.0.0.66"
@@ -83,10 +84,12 @@ def bring(standing: StandingBorder, mail_from: str, octets: bytes, helo: str = "
         inbox, junk = await gate.mailbox(ALICE), await gate.junk(ALICE)
         both = zip((inbox, junk), before, strict=True)
         filed = next((found[-1] for found, count in both if len(found) > count), None)
-        if words.startswith("5.") and "(" not in words:
+        named = re.search(r"(?:queue id |\()([0-9a-z]{13})\)?$", words)
+        assert named or code != 250
+        if named is None:
             # Refused before there was a message: no journey.
             return Outcome(code, words, "", "", filed)
-        stamps = (await gate.journey()).stamps
+        stamps = (await gate.journey(from_text(named[1]))).stamps
         dmarc = [str(s.facts["result"]) for s in stamps if s.step is Step.VERDICT and s.facts["method"] == "dmarc"]
         actions = [str(s.facts["action"]) for s in stamps if s.step is Step.DECISION]
         return Outcome(code, words, "".join(actions[:1]), "".join(dmarc), filed)
