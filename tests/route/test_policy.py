@@ -188,6 +188,17 @@ def test_who_breaks_names_gains_nothing_by_it(mail_from: str, published: Records
     assert isinstance(Policy(CAUTIOUS).judge(made, findings).decision, Quarantine)
 
 
+def test_who_is_exempted_need_not_be_proven() -> None:
+    broken = {"broken.far.test": {"TXT": "SERVFAIL"}}
+    made = case(letter("ceo@far.test"), mail_from="x@broken.far.test")
+    findings = examine(made, {**SERVER, **dmarc("p=reject"), **broken})
+    for named in (Exemptions(monitor=frozenset({"far.test"})), Exemptions(networks=(ip_network("192.0.2.0/24"),))):
+        for late in (False, True):
+            ruling = Policy(BALANCED, named).judge(made, findings, late=late)
+            assert isinstance(ruling.decision, Accept)
+            assert set(spoken(ruling)) & {"dmarc-exempted", "dmarc-unproven", "unproven-late"} == {"dmarc-exempted"}
+
+
 def test_a_fault_that_decides_nothing_defers_nothing() -> None:
     accepted = [
         # The signature alone makes DMARC pass.

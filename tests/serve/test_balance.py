@@ -18,7 +18,7 @@ class Processes(Balance):
 
     def of(self, process: int) -> Balance:
         own = Balance.__new__(Balance)
-        own.process, own._columns, own._numbers, own._rows = process, self._columns, self._numbers, self._rows
+        own.process, own._columns, own._rows = process, self._columns, self._rows
         return own
 
 
@@ -47,7 +47,7 @@ def test_a_burst_is_shared_out(loop: str, shared: socket.socket) -> None:
         for _, writer in clients:
             writer.close()
         await until(lambda: not any(listener.census.open for listener in listeners))
-        assert list(processes._numbers) == [0, 0, 0, 0]
+        assert [list(row) for row in processes._rows] == [[0, 0], [0, 0]]
         for listener in listeners:
             listener.stop()
 

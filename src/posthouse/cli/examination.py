@@ -280,7 +280,11 @@ def _compared(
     else:
         names, circle = _neighbourhood(message, wrote, known, around)
         found = lookalike.check(wrote.domain, Index(names))
-    return replace(checked, lookalike=found, impostor=impostor.check(message, circle, found.findings))
+    proven = {signature.domain for signature in checked.signatures if signature.result == "pass"}
+    if checked.spf is not None and checked.spf.result == "pass":
+        proven.add(checked.spf.domain)
+    seen = impostor.check(message, circle, found.findings, frozenset(proven))
+    return replace(checked, lookalike=found, impostor=seen)
 
 
 def _neighbourhood(

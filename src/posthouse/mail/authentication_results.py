@@ -302,16 +302,13 @@ def claims(field: Field, authserv_id: str) -> bool:
     return False
 
 
-# The other full stop of domain names (UTS #46), as NFKC leaves it.
-_DOTS = "\u3002"
-
-
 def _plainest(text: str) -> str:
     """As somebody reads it who looks past case, forms and invisible characters."""
     if text.isascii():
         return text.lower()
-    plain = normalize("NFKC", text).casefold()
-    return "".join(["." if c in _DOTS else c for c in plain if category(c) != "Cf"])
+    # UTS #46 knows another full stop in domain names, which NFKC leaves.
+    plain = normalize("NFKC", text).casefold().replace("\u3002", ".")
+    return "".join([character for character in plain if category(character) != "Cf"])
 
 
 @lru_cache(maxsize=64)

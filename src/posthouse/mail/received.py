@@ -174,6 +174,7 @@ def _clauses(raw: str) -> tuple[dict[str, Clause], int]:
     clauses: dict[str, Clause] = {}
     words: list[str] = []
     comments: list[str] = []
+    key = ""
     depth = opened = 0
     for token in _find_tokens(raw):
         text = token[0]
@@ -190,11 +191,12 @@ def _clauses(raw: str) -> tuple[dict[str, Clause], int]:
             if text.lower() == "from" and not clauses and token.start() == opened:
                 depth, opened = 0, 0
                 words, comments = clauses.setdefault("from", ([], []))
-        elif text.lower() in _KEYWORDS and not (
-            # A client may call itself "by", and would hide its address in that.
-            words is clauses.get("from", ([], []))[0] and not words and not comments and raw[token.end() :][:2] == " ("
-        ):
-            words, comments = clauses.setdefault(text.lower(), ([], []))
+        elif key == "from" and not words and not comments and raw.startswith(" (", token.end()):
+            # A client that calls itself "by" would hide its address in that.
+            words.append(text)
+        elif text.lower() in _KEYWORDS:
+            key = text.lower()
+            words, comments = clauses.setdefault(key, ([], []))
             if words:
                 words, comments = [], []
         else:

@@ -65,19 +65,22 @@ def enforced(findings: Findings, exemptions: Exemptions) -> Disposition:
 
 
 def exempt(findings: Findings, exemptions: Exemptions) -> Exemption | None:
-    """The exception that is made for a message whose author's domain asks for a policy that it falls under."""
+    """The exception that is made for a message whose author's domain asks for a policy that it falls under, or may."""
     found = findings.dmarc
-    if found is None or enforced(findings, exemptions) == "none":
+    if found is None:
+        return None
+    asked = found.requested if found.result == "temperror" else enforced(findings, exemptions)
+    if asked == "none":
         return None
     domain = _within(found.author_domain, exemptions.monitor)
     if domain:
         return Exemption(f"the settings only watch {domain}", Reason("local_policy", f"{domain} is only monitored"))
-    domain = next((named for proven in _names(findings) if (named := _within(proven, exemptions.forwarders))), "")
+    domain = next((named for each in _names(findings) if (named := _within(each, exemptions.forwarders))), "")
     if not domain:
         domain = _network(findings.ip, exemptions.networks)
     if domain:
         return Exemption(f"{domain} is a trusted forwarder", Reason("trusted_forwarder", domain))
-    domain = next((named for proven in proven(findings) if (named := _within(proven, exemptions.mailing_lists))), "")
+    domain = next((named for each in proven(findings) if (named := _within(each, exemptions.mailing_lists))), "")
     if domain:
         return Exemption(f"{domain} is a known mailing list", Reason("mailing_list", domain))
     return _sealed(findings, exemptions.sealers) if findings.arc is not None and exemptions.sealers else None

@@ -115,7 +115,7 @@ def _dmarc_unknown(known: bool, late: bool, view: View) -> Applies:
     if found is None or found.result != "temperror" or view.late is not late or (found.record is not None) is not known:
         return _NO
     # RFC 9989 §4.10.1: left to the receiver. What would be taken whatever the answer is need not wait for it.
-    if (known and found.requested == "none") or (known and view.exemption is not None):
+    if known and (found.requested == "none" or view.exemption is not None):
         return _NO
     return (f"{found.verdict.reason}; that has been so for long" if late else found.verdict.reason), 1
 

@@ -33,6 +33,7 @@ from posthouse.mail.address import Address
 from posthouse.mail.mailboxes import mailboxes
 from posthouse.mail.message import Message
 from posthouse.mail.verdict import Accept, Verdict
+from posthouse.route import exemption
 from posthouse.route.acceptance import Acceptance
 from posthouse.route.acquaintance import Acquaintances, Knowledge
 from posthouse.route.authentication import Findings
@@ -102,8 +103,9 @@ class Suspicion:
         if len(compared) < len(known) and not is_plain(case):
             compared = known
         judging = any(min(each.learner.junk, each.learner.good) >= TRAINED for each in known)
+        senders = frozenset(exemption.proven(findings))
         looked = compared or judging
-        seen = await self._see(case, compared, resembled, judging, _senders(findings)) if looked else _UNSEEN
+        seen = await self._see(case, compared, resembled, judging, senders) if looked else _UNSEEN
         opinions: dict[int, Opinion] = {}
         for knowledge in known:
             account_id = knowledge.account_id
@@ -224,13 +226,6 @@ def _opinion(
 
 def _is_proven(findings: Findings) -> bool:
     return findings.dmarc is not None and findings.dmarc.result == "pass"
-
-
-def _senders(findings: Findings) -> frozenset[str]:
-    """The domains that are proven to have sent the message, whoever its author is."""
-    signed = {signature.domain for signature in findings.signatures if signature.result == "pass"}
-    sent = {findings.spf.domain} if findings.spf is not None and findings.spf.result == "pass" else set()
-    return frozenset(signed | sent)
 
 
 def _reputation(author: Address, count: Count) -> Verdict | None:

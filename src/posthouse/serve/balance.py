@@ -20,8 +20,8 @@ class Balance:
         self.process = 0
         self._columns = {service: column for column, service in enumerate(services)}
         width = len(self._columns)
-        self._numbers = memoryview(mmap.mmap(-1, max(1, processes * width) * _NUMBER)).cast("i")
-        self._rows = [self._numbers[start * width : (start + 1) * width] for start in range(processes)]
+        numbers = memoryview(mmap.mmap(-1, max(1, processes * width) * _NUMBER)).cast("i")
+        self._rows = [numbers[start * width : (start + 1) * width] for start in range(processes)]
 
     def join(self, process: int) -> None:
         """Say in a process which one it is, counted from 0; the connections of one that died are forgotten."""

@@ -62,27 +62,30 @@ class Upstream:
 
         DnsFault where none does.
         """
-        fault = DnsFault(f"no server can answer about {readable(name)}")
-        servers = self._servers
         self._asking += 1
         try:
             async with self._slots:
-                for seconds in TRY_SECONDS:
-                    silent = []
-                    for server in servers:
-                        try:
-                            response = await self._try(name, kind, server, seconds)
-                        except _Silence as error:
-                            fault = error
-                            silent.append(server)
-                        except DnsFault as error:
-                            fault = error
-                        else:
-                            self._prefer(server)
-                            return response
-                    servers = tuple(silent)
+                return await self._ask(name, kind)
         finally:
             self._asking -= 1
+
+    async def _ask(self, name: dns.name.Name, kind: dns.rdatatype.RdataType) -> Reply:
+        fault = DnsFault(f"no server can answer about {readable(name)}")
+        servers = self._servers
+        for seconds in TRY_SECONDS:
+            silent = []
+            for server in servers:
+                try:
+                    response = await self._try(name, kind, server, seconds)
+                except _Silence as error:
+                    fault = error
+                    silent.append(server)
+                except DnsFault as error:
+                    fault = error
+                else:
+                    self._prefer(server)
+                    return response
+            servers = tuple(silent)
         raise fault
 
     def _prefer(self, server: Server) -> None:
