@@ -4,7 +4,7 @@ import base64
 import quopri
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from posthouse.mail import charsets
@@ -49,6 +49,9 @@ def test_broken_base64_gives_what_there_is(encoded: bytes, octets: bytes) -> Non
 
 
 @given(st.text(st.characters(exclude_characters="\r\n", exclude_categories=("Cs",)), max_size=200).map(str.encode))
+@example(b"x" * 75 + b" ")
+@example(b"x" * 74 + b"\t")
+@example(b"x" * 70 + b"\xc3\xbc ")
 def test_quoted_printable_comes_back(line: bytes) -> None:
     text = line + b"\r\nsecond line \r\n.\r\n" + line
     encoded = encode_quoted_printable(text)

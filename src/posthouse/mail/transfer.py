@@ -13,6 +13,9 @@ _split_padding = re.compile(rb"=+").split
 _strip_line_ends = re.compile(rb"(?<![ \t])[ \t]++(?=\r?\n|\Z)").sub
 _find_begin = re.compile(rb"(?:\A|\n)begin [0-7]{3,4} [^\r\n]*\r?\n").search
 
+# A blank that ends a line grows to three characters only after the line was measured.
+_shorten = re.compile(rb"^(.{74,75})(=20|=09)$", re.MULTILINE).sub
+
 # RFC 2045 §6.8: 76 characters a line.
 _BASE64_LINE = 57
 
@@ -80,8 +83,8 @@ def encode_base64(octets: bytes) -> bytes:
 
 def encode_quoted_printable(text: bytes) -> bytes:
     """Text with CR LF line ends, which stay line ends; lines of at most 76 characters (RFC 2045 §6.7)."""
-    lines = b2a_qp(text.replace(b"\r\n", b"\n"), quotetabs=False, istext=True)
-    return lines.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    lines = b2a_qp(text.replace(b"\r\n", b"\n"), quotetabs=False, istext=True).replace(b"\r\n", b"\n")
+    return _shorten(rb"\1=\n\2", lines).replace(b"\n", b"\r\n")
 
 
 def _digits(octets: bytes) -> bytes:
