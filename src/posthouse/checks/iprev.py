@@ -8,7 +8,8 @@ It says that whoever runs the network of the client knows it as a server by name
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, Literal
 
 from posthouse.checks.evidence import asked, shown
@@ -33,10 +34,7 @@ class Iprev:
 
 async def check(ip: str, dns: Dns) -> Iprev:
     """`permerror` where the address has no name at all (RFC 8601 §2.7.3). ValueError where `ip` is no address."""
-    address = ip_address(ip)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    text = str(address)
+    address, text = _plain(ip)
     try:
         names = (await dns.ptr(text)).records[:NAMES]
     except DnsFault as fault:
@@ -63,6 +61,16 @@ async def check(ip: str, dns: Dns) -> Iprev:
     calls = shown(names[0]) if len(names) == 1 else f"one of {len(names)} names"
     reason = f"{text} calls itself {calls}, but no name of it leads back to it"
     return _found("fail", text, "", names, reason, evidence)
+
+
+# A client brings many messages.
+@lru_cache(maxsize=1024)
+def _plain(ip: str) -> tuple[IPv4Address | IPv6Address, str]:
+    """The address, as IPv4 where it only is one in the clothes of IPv6, and how it is written."""
+    address = ip_address(ip)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address, str(address)
 
 
 def _found(

@@ -29,7 +29,6 @@ from posthouse.route import forgeries
 from posthouse.route.acceptance import TAKEN, Acceptance, refusal, store_reply
 from posthouse.route.authentication import Authentication, Findings
 from posthouse.route.case import Case, look
-from posthouse.route.filing import Reading
 from posthouse.route.forwarding import Refused, resolve
 from posthouse.route.greylisting import Greylisting
 from posthouse.route.letter import Letter, Unfit, received_stamp
@@ -176,10 +175,9 @@ class Reception:
         if inspection.suspicion is not None:
             opinions = await inspection.suspicion.opinions(case, findings, ruling)
         try:
-            content, reading, removed = await self._without_forgeries(case)
+            letter = await self._without_forgeries(case, letter)
         except StoreFault as fault:
             return await acceptance.refuse(case.content, store_reply(fault))
-        letter = replace(letter, content=content, reading=reading, found=(*letter.found, *removed))
         provenance = None if findings is None else _provenance(findings, self._authserv_id)
         counted = self._counted(case, findings, ruling)
         complete = replace(
@@ -262,16 +260,17 @@ class Reception:
         told = self._inspection.counts if counts is None else counts
         return {count: unit for count in told if (unit := count(case, findings, ruling)) is not None}
 
-    async def _without_forgeries(self, case: Case) -> tuple[Content, Reading, Sequence[Stamp]]:
-        """The body that is kept. `StoreFault` where one without forged fields cannot be written."""
+    async def _without_forgeries(self, case: Case, letter: Letter) -> Letter:
+        """The letter with the body that is kept. `StoreFault` where one without forged fields cannot be written."""
         fields = forgeries.forged(case.message.header, self._authserv_id)
         if not fields:
-            return case.content, case.reading, ()
+            return letter
         acceptance = self._acceptance
         kept = await forgeries.without(acceptance.blobs, case.content, fields)
         reading = await acceptance.read(kept, case.now)
         await acceptance.blobs.discard(case.content)
-        return kept, reading, tuple(forgeries.stamps(fields, kept, case.now))
+        found = (*letter.found, *forgeries.stamps(fields, kept, case.now))
+        return replace(letter, content=kept, reading=reading, found=found)
 
 
 def _look_up(
