@@ -76,7 +76,7 @@ def test_the_name_of_an_acquaintance_before_a_strange_address_is_told(name: str)
     severity, text = found["namesake"]
     assert severity is Severity.HIGH
     assert text.startswith("has the name of Dr. Anna Schmidt <anna@partner.example>, but is from anna.schmidt77@")
-    assert text.endswith("@gmail.com, who never wrote before")
+    assert text.endswith("@gmail.com, who is not known here")
     assert told(examine(f'From: "{name}" <a@strange.example>'))["namesake"][0] is Severity.MEDIUM
 
 
@@ -147,7 +147,7 @@ def test_first_contact_pressure_money_and_an_answer_elsewhere_add_up_to_a_warnin
     found = examine("From: Max Neu <max@new.example>", "Reply-To: max@gmail.com", "Subject: Dringend", body=ORDER)
     severity, text = told(found)["bec"]
     assert severity is Severity.HIGH
-    assert text.startswith("may be an attempt to get at money: it is the first letter from there; an answer")
+    assert text.startswith("may be an attempt to get at money: its author is not known here; an answer")
     assert "it is about money (“bitte überweisen”, “überweisen”, “neue konto”)" in text
     assert "it presses for time (“dringend”, “heute noch”)" in text
     assert len(found.signs) == 4

@@ -336,9 +336,9 @@ def _familiar(name: str, address: Address, circle: Circle) -> list[Finding]:
     heavy = person.own or ours in FREEMAIL
     if exact:
         severity = Severity.HIGH if heavy else Severity.MEDIUM
-        text = f"has the name of {known}, but is from {address}, who never wrote before"
+        text = f"has the name of {known}, but is from {address}, who is not known here"
         return [Finding("namesake", severity, text, str(person.address))]
-    text = f"has nearly the name of {known}, but is from {address}, who never wrote before"
+    text = f"has nearly the name of {known}, but is from {address}, who is not known here"
     severity = Severity.MEDIUM if heavy else Severity.LOW
     return [Finding("namesake", severity, text, str(person.address)), *claimed(name, address, circle)]
 
@@ -428,7 +428,8 @@ def _signs(
     """What is counted, each topic once."""
     signs: list[_Sign] = []
     if first:
-        signs.append(_Sign("first", "it is the first letter from there"))
+        # A stranger may have written before: knowing somebody takes more than one letter.
+        signs.append(_Sign("first", "its author is not known here"))
     posing = [finding for finding in findings if finding.kind in ("namesake", "brand", "embedded-address")]
     if posing or any(finding.severity is not Severity.LOW for finding in resembled):
         signs.append(_Sign("posing", "it looks like somebody who is known"))
