@@ -239,3 +239,36 @@ def test_short_names_and_those_of_correspondents_are_not_looked_for_inside_of_ot
     assert check("pineapple.com", short).findings == ()
     assert check("applesupport.com", short).findings == ()
     assert check("northwindlogin.example", ACCOUNT).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("domain", "known"),
+    [
+        ("north-wind-de.com", "north-wind.de"),
+        ("north-wind.evil.example", "north-wind.de"),
+        ("north-wind-gmbh.example", "north-wind.de"),
+        ("my-north-w1nd.example", "north-wind.de"),
+        ("northwindgmbh.example", "north-wind.de"),
+        ("dhl-paket.example", "dhl.com"),
+        ("dhl.parcel-tracking.example", "dhl.com"),
+    ],
+)
+def test_names_of_several_words_and_short_ones_beside_a_lure_are_found_in_others(domain: str, known: str) -> None:
+    index = Index([Known("north-wind.de", Kin.OWN), Known("dhl.com", Kin.PROTECTED, "DHL")])
+    (finding,) = check(domain, index).findings
+    assert finding.severity is Severity.MEDIUM
+    assert finding.text == f"has the name of {known} in it, but is another domain"
+
+
+def test_a_long_name_of_a_correspondent_in_another_is_a_curiosity() -> None:
+    index = Index([Known("baltic-freight.example"), Known("short.example")])
+    assert [f.severity for f in check("baltic-freight-invoice.example", index).findings] == [Severity.LOW]
+    assert check("short-invoice.example", index).findings == ()
+
+
+@pytest.mark.parametrize(
+    "domain", ["dhl-kruse.example", "wind-north.example", "start-dhl.example", "windy-north-sea.de"]
+)
+def test_words_that_only_happen_to_be_in_a_name_are_left_alone(domain: str) -> None:
+    index = Index([Known("north-wind.de", Kin.OWN), Known("dhl.com", Kin.PROTECTED, "DHL")])
+    assert check(domain, index).findings == ()

@@ -25,21 +25,29 @@ from posthouse.mail.verdict import Verdict
 # Names need so many letters before one of them less is worth telling, and where the ending is another one, too.
 _SIMILAR_FROM = {"own": 5, "protected": 5, "correspondent": 6}
 _SIMILAR_ELSEWHERE_FROM = 7
-# From so many letters on a name is nobody else's by chance: under another ending, or as a word among others.
+# From so many letters on a name is nobody else's by chance: under another ending, or as a word among others; of a
+# correspondent's it takes more; a short one counts as a word where what deceivers stick to it stands beside it.
 _TELLING_FROM = 5
+_CORRESPONDENT_FROM = 8
+_SHORT_FROM = 3
 # As the beginning or the end of a longer word a name needs more: "pineapple" is no apple. What deceivers stick to it
 # is worth a warning; anything else may be chance.
 _STUCK_FROM = 6
 _LURES = frozenset(map(shape, (
-    "account", "accounts", "admin", "alert", "alerts", "auth", "bank", "banking", "billing", "center", "com",
-    "confirm", "customer", "email", "help", "helpdesk", "hr", "info", "invoice", "it", "login", "mail", "my", "net",
-    "notice", "office", "online", "org", "pay", "payment", "payments", "payroll", "portal", "safe", "secure",
-    "secured", "security", "service", "services", "shop", "signin", "sso", "staff", "support", "team", "update",
-    "verification", "verify", "web", "webmail", "www",
+    "account", "accounts", "admin", "ag", "alert", "alerts", "auth", "bank", "banking", "billing", "center", "client",
+    "clients", "com", "compte", "confirm", "cuenta", "customer", "customs", "de", "delivery", "email", "eu", "express",
+    "gmbh", "group", "help", "helpdesk", "hr", "inc", "info", "invoice", "it", "konto", "kunden", "kundendienst",
+    "kundenservice", "llc", "login", "ltd", "mail", "my", "net", "notice", "office", "online", "org", "paket",
+    "paketdienst", "parcel", "pay", "payment", "payments", "payroll", "portal", "rechnung", "safe", "secure",
+    "secured", "security", "service", "services", "shipping", "shop", "sicherheit", "signin", "sso", "staff",
+    "support", "team", "tracking", "uk", "update", "us", "verification", "verify", "versand", "web", "webmail", "www",
+    "zahlung", "zoll",
 )))  # fmt: skip
 # At most so many findings about one domain, the gravest; and so many labels and words are looked at.
 _FINDINGS = 3
 _LABELS = 8
+# Words of a label are looked at in runs of so many: "my-example-firm.net" has the name of "example-firm.com" in it.
+_RUN = 5
 
 
 class Kin(StrEnum):
@@ -84,12 +92,13 @@ _PRECEDENCE = (Kin.OWN, Kin.PROTECTED, Kin.CORRESPONDENT)
 class Index:
     """Some known names. Of two entries for one domain the stronger kin counts: own, protected, correspondent."""
 
-    __slots__ = ("_by_half", "_by_label", "_by_shape", "_names")
+    __slots__ = ("_by_half", "_by_joined", "_by_label", "_by_shape", "_names")
 
     def __init__(self, known: Iterable[Known] = ()) -> None:
         self._names: dict[str, _Name] = {}
         self._by_shape: dict[str, list[_Name]] = {}
         self._by_label: dict[str, list[_Name]] = {}
+        self._by_joined: dict[str, list[_Name]] = {}
         self._by_half: dict[str, list[_Name]] = {}
         for entry in sorted(known, key=lambda entry: _PRECEDENCE.index(entry.kin)):
             self._add(entry)
@@ -125,6 +134,7 @@ class Index:
         self._names[name.domain] = name
         self._by_shape.setdefault(_whole(name), []).append(name)
         self._by_label.setdefault(name.shape, []).append(name)
+        self._by_joined.setdefault(_joined(name.label), []).append(name)
         if len(name.label) >= _SIMILAR_FROM[name.kin]:
             folded = fold(name.label)
             for half in _halves(folded, len(folded)):
@@ -169,19 +179,38 @@ class Index:
                 known = self._names.get(".".join(front[start:end]))
                 if known is not None:
                     yield _finding(Severity.HIGH, wording.borrowed(_shown(known), _shown(name)), known)
-        words = [word for label in (name.label, *front) for word in label.split("-")][: 2 * _LABELS]
-        for word in dict.fromkeys(words):
+        labels = (name.label, *front)
+        words = [word for label in labels for word in label.split("-")][: 2 * _LABELS]
+        for word in dict.fromkeys((*words, *(label.replace("-", "") for label in labels))):
             yield from self._stuck(shape(word))
-            if len(word) >= _TELLING_FROM and word != name.label:
-                for known in self._by_label.get(shape(word), ()):
-                    if known.kin is not Kin.CORRESPONDENT:
-                        yield _finding(Severity.MEDIUM, wording.compounded(_shown(known)), known)
+        for label in labels:
+            yield from self._among(label.split("-")[: 2 * _LABELS], name, words)
+
+    def _among(self, words: list[str], name: _Name, every: list[str]) -> Iterator[Finding]:
+        """Known names that some neighbouring words of a label make up; `every` are the words of all labels."""
+        for start in range(len(words)):
+            for end in range(start + 1, min(start + _RUN, len(words)) + 1):
+                joined = _joined("".join(words[start:end]))
+                for known in self._by_joined.get(joined, ()):
+                    length = len(known.label)
+                    if known.shape == name.shape:
+                        # Told of by its ending.
+                        continue
+                    if known.kin is Kin.CORRESPONDENT:
+                        severity = Severity.LOW if length >= _CORRESPONDENT_FROM else None
+                    elif length >= _TELLING_FROM:
+                        severity = Severity.MEDIUM
+                    else:
+                        lured = length >= _SHORT_FROM and not _LURES.isdisjoint(map(shape, every))
+                        severity = Severity.MEDIUM if lured else None
+                    if severity is not None:
+                        yield _finding(severity, wording.compounded(_shown(known)), known)
 
     def _stuck(self, word: str) -> Iterator[Finding]:
         """Known names that a word begins or ends with; `word` is a shape."""
         for length in range(_STUCK_FROM, len(word)):
             for part, rest in ((word[:length], word[length:]), (word[-length:], word[:-length])):
-                for known in self._by_label.get(part, ()):
+                for known in self._by_joined.get(part, ()):
                     if known.kin is not Kin.CORRESPONDENT and len(known.label) >= _STUCK_FROM:
                         lured = rest in _LURES or rest == shape(known.suffix.replace(".", ""))
                         severity = Severity.MEDIUM if lured else Severity.LOW
@@ -284,6 +313,11 @@ def _shown(name: _Name) -> str:
 
 def _whole(name: _Name) -> str:
     return f"{name.shape}.{shape(name.suffix)}"
+
+
+def _joined(label: str) -> str:
+    """The shape of a label without its hyphens: with and without them, a firm's name reads the same."""
+    return shape(label.replace("-", ""))
 
 
 def _halves(folded: str, length: int) -> tuple[str, str]:
