@@ -432,3 +432,25 @@ def test_where_anybody_gets_an_address_is_known_in_all_countries(domain: str) ->
     assert found["reply-to"][0] is Severity.MEDIUM
     found = told(check(letter(f"From: Dan Brown <dan2@{domain}>"), OFFICE))
     assert found["namesake"][0] is Severity.HIGH
+
+
+@pytest.mark.parametrize("local_part", ["noreply", "No-Reply", "wordpress", "shop.no-reply+1", "notifications"])
+def test_that_an_answer_to_a_machine_goes_to_a_person_is_a_curiosity(local_part: str) -> None:
+    found = told(examine(f"From: Form <{local_part}@new.example>", "Reply-To: customer@gmail.com"))
+    assert found["reply-to"][0] is Severity.LOW
+    found = told(examine(f"From: Form <{local_part}s@new.example>", "Reply-To: erika@f1rm.example"))
+    assert found["reply-to"][0] is Severity.HIGH
+
+
+def test_an_invoice_that_a_service_sends_for_its_customer_is_no_alarm() -> None:
+    lines = ["From: Acme Cloud <invoices@billing.example>", "Reply-To: office@acme-cloud.example"]
+    found = examine(*lines, body="Your invoice payment is due. IBAN: DE00")
+    assert {finding.severity for finding in found.findings} == {Severity.LOW}
+    found = examine(*lines, body="Urgent: your invoice payment is due. IBAN: DE00")
+    assert told(found)["bec"][0] is Severity.HIGH
+
+
+def test_a_firm_may_name_its_address_under_another_ending() -> None:
+    assert examine('From: "service@paypal.example" <service@paypal.com>').findings == ()
+    assert examine('From: "info@new.example" <info@new.test>').findings == ()
+    assert "embedded-address" in told(examine('From: "max@gmail.com" <x@gmail.example>'))

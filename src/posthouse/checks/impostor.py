@@ -50,6 +50,7 @@ _ATTACHMENTS = 20
 _REPLY_TO = 50
 _LIST_CHARACTERS = 500
 _DOMAINS = 40
+_LOCAL_PART = 100
 _ADDRESSES = 40
 # The first label of a domain counts as its owner's name from so many letters on; a name is looked for in so many
 # pieces at most, and these in runs of so many.
@@ -100,6 +101,12 @@ _EMPTY_WORDS = _TITLES | _ROLES
 _find_words = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*").findall
 _DOMAIN = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_][\w-]{1,62}"
 _find_addresses = re.compile(rf"([\w.%+'-]{{1,64}})( ?@ ?)({_DOMAIN})").findall
+# Addresses that no person writes from.
+_is_machine = re.compile(
+    r"(?:.*[._+-])?(?:no-?reply|do-?not-?reply|noresponder|nepasrepondre|mailer|notifications?|notify|wordpress|webform"
+    r"|contactform|kontaktformular|formular)(?:[._+-].*)?",
+    re.IGNORECASE,
+).fullmatch
 _find_plain_words = re.compile(r"[^\W_]+").findall
 # The domain of a list's id or of its address: what is in angle brackets, or stands there alone.
 _find_list = re.compile(r"[@.<]([\w-]+(?:\.[\w-]+)+)>?(?=[?\s]|$)").findall
@@ -266,7 +273,7 @@ def check(
     elsewhere = _elsewhere(header, address, circle, proven)
     findings += elsewhere
     signs = _signs(message, first, findings, resembled, elsewhere) if first or elsewhere else ()
-    findings += _summed(signs)
+    findings += _summed(signs, elsewhere)
     kept = ranked(findings)
     # Nothing here proves anything: however grave it looks, it is no failure of a test.
     word = "softfail" if result(kept) == "fail" else result(kept)
@@ -289,6 +296,9 @@ def _embedded(name: str, address: Address, circle: Circle) -> list[Finding]:
         if shown == str(address).lower() or _organization(domain) == _organization(address.domain):
             continue
         alike = [each for each in circle.resembled(domain) if each.about and each.severity is not Severity.LOW]
+        if not circle.owns(domain) and _same_house(domain, address.domain):
+            # A firm that has its name under several endings.
+            continue
         if circle.owns(domain):
             text = f"calls itself {shown}, but is from {address}"
             found.append(Finding("embedded-address", Severity.HIGH, text, shown))
@@ -387,9 +397,10 @@ def _elsewhere(
             text = f"{text}, whose domain {alike[0].text}"
             found.append(Finding("reply-to", alike[0].severity, text, str(where)))
         elif theirs in FREEMAIL or shape(where.domain) == shape(address.domain):
-            # A list that writes in its own name has answers sent to whoever wrote to it.
-            relayed = ours in lists and theirs in FREEMAIL and circle.knows(address)
-            found.append(Finding("reply-to", Severity.LOW if relayed else Severity.MEDIUM, text, str(where)))
+            # A list that writes in its own name has answers sent to whoever wrote to it, a form to who filled it in.
+            natural = (ours in lists and circle.knows(address)) or bool(_is_machine(address.local_part[:_LOCAL_PART]))
+            severity = Severity.LOW if natural and theirs in FREEMAIL else Severity.MEDIUM
+            found.append(Finding("reply-to", severity, text, str(where)))
         elif theirs not in lists:
             found.append(Finding("reply-to", Severity.LOW, text, str(where)))
     return list(ranked(found)[:1])
@@ -452,13 +463,14 @@ _WARNING = 4
 _SUSPICION = 3
 
 
-def _summed(signs: Sequence[_Sign]) -> list[Finding]:
+def _summed(signs: Sequence[_Sign], elsewhere: Sequence[Finding]) -> list[Finding]:
     topics = {sign.topic for sign in signs}
     if "payment" not in topics or not topics & {"posing", "elsewhere", "first"} or len(signs) < _SUSPICION:
         return []
     severity = Severity.HIGH if len(signs) >= _WARNING else Severity.MEDIUM
-    if severity is Severity.MEDIUM and not topics & {"posing", "elsewhere"}:
-        # Every new customer writes for the first time, of money, and in a hurry.
+    grave = any(finding.severity is not Severity.LOW for finding in elsewhere)
+    if severity is Severity.MEDIUM and not grave and "posing" not in topics:
+        # Every new customer writes for the first time, of money, and in a hurry; who bills for others, in their name.
         severity = Severity.LOW
     text = f"may be an attempt to get at money: {'; '.join(sign.text for sign in signs)}"
     return [Finding("bec", severity, text)]
@@ -479,6 +491,12 @@ def _text(message: Message) -> str:
 
 def _organization(domain: str) -> str:
     return registrable(domain) or domain
+
+
+def _same_house(domain: str, other: str) -> bool:
+    """Whether two domains bear one name under different endings, where that is a firm's and not a provider's."""
+    mine, theirs = _organization(domain), _organization(other)
+    return mine.partition(".")[0] == theirs.partition(".")[0] and not {mine, theirs} & FREEMAIL
 
 
 def _ascii(domain: str) -> str:
