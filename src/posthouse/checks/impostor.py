@@ -15,19 +15,16 @@ and what was found is shown to the reader: a message is never dropped for how it
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
-from unicodedata import normalize
 
-from posthouse.checks import phrases
+from posthouse.checks import displayname, phrases
 from posthouse.checks.finding import Finding, Severity, ranked, result, sentence
 from posthouse.checks.lookalike import Index, Kin, Known
 from posthouse.checks.lookalike import check as compare
-from posthouse.checks.lookalike.index import one_edit
-from posthouse.checks.lookalike.scripts import invisible, mixture, overrides, scripts
-from posthouse.checks.lookalike.skeleton import shape, visible
+from posthouse.checks.lookalike.scripts import invisible, mixture, overrides
+from posthouse.checks.lookalike.skeleton import shape
 from posthouse.checks.phrases import Topic
 from posthouse.checks.suffixes import registrable
 from posthouse.mail.address import Address, AddressError, parse_domain
@@ -39,9 +36,7 @@ from posthouse.mail.preview import readable
 from posthouse.mail.verdict import Verdict
 from posthouse.mail.words import decode_words
 
-# So much of a display name, a subject and a body is looked at; of a body also in octets, before it is decoded.
-_NAME_CHARACTERS = 200
-_RAW_CHARACTERS = 2_000
+# So much of a subject and a body is looked at; of a body also in octets, before it is decoded.
 _SUBJECT_CHARACTERS = 1_000
 _BODY_CHARACTERS = 8_192
 _BODY_OCTETS = 32_768
@@ -52,14 +47,10 @@ _LIST_CHARACTERS = 500
 _DOMAINS = 40
 _LOCAL_PART = 100
 _ADDRESSES = 40
-# The first label of a domain counts as its owner's name from so many letters on; a name is looked for in so many
-# pieces at most, and these in runs of so many.
+# The first label of a domain counts as its owner's name from so many letters on.
 _LABEL_FROM = 4
-_PIECES = 100
-_RUN = 6
-# From so many letters on names are compared without regard to where their words begin: brands, people.
+# From so many letters on the names of brands are compared without regard to where their words begin.
 _JOINED_FROM = 6
-_JOINED_NAME_FROM = 8
 # A word of a name needs so many letters before another that has one more or less is taken for it.
 _WORD_FROM = 6
 
@@ -80,25 +71,6 @@ FREEMAIL = frozenset((
     )),
 ))  # fmt: skip
 
-# Words of names that many share: a name of nothing else is nobody's.
-_TITLES = frozenset((
-    "dr", "prof", "professor", "mr", "mrs", "ms", "miss", "mx", "sir", "herr", "frau", "monsieur", "madame",
-    "m", "mme", "sr", "sra", "dott", "ing", "dipl", "mag", "phd", "md", "jr", "sen",
-))
-_ROLES = frozenset((
-    "admin", "admins", "administration", "administrator", "abuse", "account", "accounts", "accounting", "alert",
-    "alerts", "billing", "bot", "buchhaltung", "ceo", "cfo", "center", "centre", "contact", "customer", "daemon",
-    "delivery", "department", "desk", "edv", "einkauf", "finance", "help", "helpdesk", "hostmaster", "hr", "info",
-    "invoice", "it", "kontakt", "kundenservice", "list", "login", "mail", "mailer", "mailing", "manager", "marketing",
-    "message", "messages", "news", "newsletter", "no", "noreply", "notice", "notification", "notifications", "office",
-    "official", "online", "order", "orders", "our", "password", "payroll", "portal", "postmaster", "press", "rechnung",
-    "reply", "root", "sales", "secure", "security", "server", "service", "servicedesk", "services", "shop", "staff",
-    "support", "system", "systems", "team", "the", "update", "vertrieb", "webmail", "webmaster", "www", "your", "via",
-    "de", "von", "van", "and", "und", "et", "of", "at", "for", "from",
-))
-_EMPTY_WORDS = _TITLES | _ROLES
-
-_find_words = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*").findall
 _DOMAIN = r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_][\w-]{1,62}"
 _find_addresses = re.compile(rf"([\w.%+'-]{{1,64}})( ?@ ?)({_DOMAIN})").findall
 # Addresses that no person writes from.
@@ -107,12 +79,10 @@ _is_machine = re.compile(
     r"|contactform|kontaktformular|formular)(?:[._+-].*)?",
     re.IGNORECASE,
 ).fullmatch
-_find_plain_words = re.compile(r"[^\W_]+").findall
 # The domain of a list's id or of its address: what is in angle brackets, or stands there alone.
 _find_list = re.compile(r"[@.<]([\w-]+(?:\.[\w-]+)+)>?(?=[?\s]|$)").findall
 # A domain by itself: neither end of it belongs to an address.
 _find_domains = re.compile(rf"(?<![\w.@-]){_DOMAIN}(?![\w@-])").findall
-_without_brackets = re.compile(r"\([^()]*\)|\[[^\[\]]*\]").sub
 
 
 class Acquaintance(NamedTuple):
@@ -167,10 +137,10 @@ class Circle:
             self._add(person)
         for entry in known:
             self._organizations.update((_organization(entry.domain),) if entry.kin is not Kin.CORRESPONDENT else ())
-            words = _words(entry.name)
+            words = displayname.words(entry.name)
             if words:
                 self._brands.setdefault(words[0], []).append(entry)
-            joined = shape("".join(_pieces(entry.name)))
+            joined = shape("".join(displayname.pieces(entry.name)))
             if len(joined) >= _JOINED_FROM:
                 self._joined.setdefault(joined, entry)
             label = _label(entry)
@@ -179,16 +149,18 @@ class Circle:
 
     def _add(self, person: Acquaintance) -> None:
         """Lays a name out: whole, without its gaps, by its longest word, and without each word in turn."""
-        words = _telling(person.display_name)
-        keys = {_personal(person.display_name), *((_joined(words), _joined(words[::-1])) if len(words) > 1 else ())}
+        words = displayname.telling(person.display_name)
+        keys = {displayname.personal(person.display_name)}
+        if len(words) > 1:
+            keys |= {displayname.joined(words), displayname.joined(words[::-1])}
         for key in keys - {""}:
             self._names.setdefault(key, []).append(person)
         if len(words) < 2 or min(map(len, words)) < 2:
             return
         self._parts.setdefault(max(words, key=len), []).append((frozenset(words), person))
-        for at, word in enumerate(words[:_RUN] if person.own else ()):
+        for at, word in enumerate(words[: displayname.RUN] if person.own else ()):
             if len(word) >= _WORD_FROM:
-                self._rests.setdefault(_rest(words, at), []).append((word, person))
+                self._rests.setdefault(displayname.rest(words, at), []).append((word, person))
 
     def knows(self, address: Address) -> bool:
         """Whether the account has to do with this very address."""
@@ -202,8 +174,8 @@ class Circle:
 
     def namesakes(self, display_name: str) -> list[Acquaintance]:
         """The acquaintances who go by that name, in whatever order, letters and titles it is written."""
-        words = _telling(display_name)
-        keys = (_personal(display_name), _joined(words))
+        words = displayname.telling(display_name)
+        keys = (displayname.personal(display_name), displayname.joined(words))
         found = [person for key in dict.fromkeys(keys) if key for person in self._names.get(key, ())]
         return [*found, *self._beside.namesakes(display_name)] if self._beside is not None else found
 
@@ -212,23 +184,25 @@ class Circle:
 
         A letter that is another one makes another name: Schmidt and Schmitt are two families.
         """
-        words = _telling(display_name)[:_PIECES]
+        words = displayname.telling(display_name)[: displayname.PIECES]
         every = frozenset(words)
         found = [person for word in dict.fromkeys(words) for name, person in self._parts.get(word, ()) if name <= every]
-        for at, word in enumerate(words if len(words) <= _RUN else ()):
-            found += [person for known, person in self._rests.get(_rest(words, at), ()) if _misspelt(known, word)]
+        for at, word in enumerate(words if len(words) <= displayname.RUN else ()):
+            nearly = self._rests.get(displayname.rest(words, at), ())
+            found += [person for known, person in nearly if displayname.misspelt(known, word)]
         return [*found, *self._beside.likenesses(display_name)] if self._beside is not None else found
 
     def brands(self, display_name: str) -> list[Known]:
         """The protected names that stand in that name, word by word."""
-        words = _words(display_name)
+        words = displayname.words(display_name)
         found = [
             entry
             for at, word in enumerate(words)
             for entry in self._brands.get(word, ())
-            if words[at : at + len(_words(entry.name))] == _words(entry.name)
+            if words[at : at + len(displayname.words(entry.name))] == displayname.words(entry.name)
         ]
-        found += [self._joined[joined] for _, _, joined in _runs(_pieces(display_name)) if joined in self._joined]
+        runs = displayname.runs(displayname.pieces(display_name))
+        found += [self._joined[joined] for _, _, joined in runs if joined in self._joined]
         return [*found, *self._beside.brands(display_name)] if self._beside is not None else found
 
     def posts(self, display_name: str) -> list[Known]:
@@ -237,11 +211,11 @@ class Circle:
         Only where all else in it is the name of an office: with "example.org" in the house, "Ann Example" may be
         anybody's name.
         """
-        pieces = _pieces(display_name)
+        pieces, roles = displayname.pieces(display_name), displayname.ROLES
         found = [
             self._labels[label]
-            for start, end, label in _runs(pieces)
-            if label in self._labels and all(each.casefold() in _ROLES for each in (*pieces[:start], *pieces[end:]))
+            for start, end, label in displayname.runs(pieces)
+            if label in self._labels and all(each.casefold() in roles for each in (*pieces[:start], *pieces[end:]))
         ]
         return [*found, *self._beside.posts(display_name)] if self._beside is not None else found
 
@@ -265,7 +239,7 @@ def check(
     address = senders[0].address if senders else None
     if address is None:
         return Impostor((), (), True, Verdict("impostor", "none", "", "the author cannot be told"))
-    name = senders[0].display_name[:_RAW_CHARACTERS]
+    name = senders[0].display_name[: displayname.RAW_CHARACTERS]
     first = not circle.knows(address)
     findings = [*_embedded(name, address, circle), *_hidden(name, message)]
     if first:
@@ -290,7 +264,7 @@ class _Sign(NamedTuple):
 def _embedded(name: str, address: Address, circle: Circle) -> list[Finding]:
     """Another address in the display name, which is all that many programs show."""
     found: list[Finding] = []
-    for local, at, domain in _find_addresses(_readable(name))[:_ADDRESSES]:
+    for local, at, domain in _find_addresses(displayname.readable(name))[:_ADDRESSES]:
         shown = f"{local}@{domain}".lower()
         domain = _ascii(domain)
         if shown == str(address).lower() or _organization(domain) == _organization(address.domain):
@@ -319,7 +293,7 @@ def _hidden(name: str, message: Message) -> list[Finding]:
         found.append(Finding("hidden", Severity.HIGH, "turns the direction of the text in its name or subject"))
     if invisible(name):
         found.append(Finding("hidden", Severity.MEDIUM, "has characters in its name that cannot be seen"))
-    for word in () if name.isascii() else _find_words(_readable(name)):
+    for word in () if name.isascii() else displayname.split(name):
         mixed = mixture(word)
         if mixed:
             text = f"mixes {' and '.join(mixed)} letters in a word of its name"
@@ -357,7 +331,7 @@ def claimed(name: str, address: Address, circle: Circle) -> list[Finding]:
     """The name of a firm or a domain, ours or protected, before an address that is not of it."""
     if circle.owns(address.domain):
         return []
-    for domain in list(dict.fromkeys(_find_domains(_readable(name))))[:_DOMAINS]:
+    for domain in list(dict.fromkeys(_find_domains(displayname.readable(name))))[:_DOMAINS]:
         domain = _ascii(domain)
         if _organization(domain) == _organization(address.domain):
             continue
@@ -410,7 +384,7 @@ def _answered(box: Mailbox) -> list[Address]:
     """The address of a mailbox of Reply-To; what some programs make one of where there is none."""
     if box.address is not None:
         return [box.address]
-    text = _readable(decode_words(box.raw[:_RAW_CHARACTERS].encode("utf-8", "replace")))
+    text = displayname.readable(decode_words(box.raw[: displayname.RAW_CHARACTERS].encode("utf-8", "replace")))
     found: list[Address] = []
     for local, _, domain in _find_addresses(text)[:_ADDRESSES]:
         try:
@@ -512,88 +486,13 @@ def _label(entry: Known) -> str:
     if entry.kin is Kin.CORRESPONDENT or entry.domain.startswith("["):
         return ""
     label = Address("", _organization(entry.domain)).domain_unicode.partition(".")[0]
-    joined = "".join(_pieces(label))
-    return shape(joined) if len(joined) >= _LABEL_FROM and label.casefold() not in _EMPTY_WORDS else ""
-
-
-def _readable(name: str) -> str:
-    """A name as it is seen: one form of each letter, nothing that takes no room, white space as one space."""
-    return _seen(name[:_RAW_CHARACTERS])
-
-
-# The same name is looked at several times, for each account that a message goes to.
-@lru_cache(maxsize=256)
-def _seen(name: str) -> str:
-    plain = visible(normalize("NFKC", name)).replace("\u3002", ".").replace("\u2800", " ")
-    return " ".join(plain.split())[:_NAME_CHARACTERS]
-
-
-def _pieces(name: str) -> list[str]:
-    """The words of a name, cut at hyphens and where a small letter is followed by a capital: "Pay", "Pal"."""
-    found: list[str] = []
-    for word in _find_plain_words(_readable(name)):
-        start = 0
-        for at in range(1, len(word)):
-            if word[at - 1].islower() and word[at].isupper():
-                found.append(word[start:at])
-                start = at
-        found.append(word[start:])
-    return found[:_PIECES]
-
-
-def _runs(pieces: Sequence[str]) -> Iterator[tuple[int, int, str]]:
-    """Neighbouring pieces by their places, with the shape that they have when joined."""
-    for start in range(len(pieces)):
-        for end in range(start + 1, min(start + _RUN, len(pieces)) + 1):
-            yield start, end, shape("".join(pieces[start:end]))
+    joined = "".join(displayname.pieces(label))
+    return shape(joined) if len(joined) >= _LABEL_FROM and label.casefold() not in displayname.EMPTY_WORDS else ""
 
 
 def _key(address: Address) -> tuple[str, str]:
     return address.key, address.domain
 
 
-def _split(name: str) -> list[str]:
-    return _find_words(_readable(name))
-
-
-def _words(name: str) -> list[str]:
-    """The words of a name by their shapes: "PayPaI" and "PayPal" are the same."""
-    return [shape(part) for word in _split(name) for part in word.split("-")]
-
-
-# In Chinese, Japanese and Korean a full name is one word.
-_FULL_NAMES = frozenset(("Han", "Hangul", "Hiragana", "Katakana"))
-_FULL_NAME_CHARACTERS = 3
-
-
-def _telling(name: str) -> list[str]:
-    """The shapes of its words that are more than a title or the name of an office, in order."""
-    words = _split(_without_brackets(" ", name[:_RAW_CHARACTERS]))
-    return [shape(word) for word in words if word.casefold() not in _EMPTY_WORDS]
-
-
-def _joined(words: Sequence[str]) -> str:
-    """A name without its gaps; "" for one that is too short to be told by that."""
-    joined = "".join(words).replace("-", "")
-    return joined if len(joined) >= _JOINED_NAME_FROM else ""
-
-
-def _rest(words: Sequence[str], at: int) -> str:
-    return " ".join(sorted((*words[:at], *words[at + 1 :])))
-
-
-def _misspelt(known: str, word: str) -> bool:
-    """Whether a letter was added or left out, or two have changed places."""
-    return (len(known) != len(word) or sorted(known) == sorted(word)) and known != word and one_edit(known, word)
-
-
-def _personal(name: str) -> str:
-    """A name as one is looked up by; "" for one that could be anybody's: a single word, or a role."""
-    words = sorted(_telling(name))
-    if len(words) == 1 and (len(words[0]) < _FULL_NAME_CHARACTERS or not scripts(words[0]) & _FULL_NAMES):
-        return ""
-    return " ".join(words)
-
-
 def _shown(name: str) -> str:
-    return name[:_NAME_CHARACTERS] if name.isprintable() else ascii(name)[1:-1]
+    return name[: displayname.NAME_CHARACTERS] if name.isprintable() else ascii(name)[1:-1]
