@@ -454,3 +454,44 @@ def test_a_firm_may_name_its_address_under_another_ending() -> None:
     assert examine('From: "service@paypal.example" <service@paypal.com>').findings == ()
     assert examine('From: "info@new.example" <info@new.test>').findings == ()
     assert "embedded-address" in told(examine('From: "max@gmail.com" <x@gmail.example>'))
+
+
+@pytest.mark.parametrize(
+    ("known", "written"),
+    [
+        ("Jürgen Groß", "Juergen Gross"),
+        ("Jürgen Groß", "Jurgen Gross"),
+        ("Juergen Gross", "Jürgen Groß"),
+        ("Jürgen Groß", "GROSS, JUERGEN"),
+        ("Søren Ågård", "Soeren Aagaard"),
+        ("佐藤 健", "佐藤健"),
+        ("佐藤健", "佐藤 健"),
+        ("김 민수", "김민수"),
+    ],
+)
+def test_a_known_name_is_found_with_or_without_the_letters_that_a_keyboard_lacks(known: str, written: str) -> None:
+    circle = Circle([Acquaintance(known, Address.parse("x@partner.example"))])
+    found = told(check(letter(f'From: "{written}" <x@evil.example>'), circle))
+    assert found["namesake"][1].startswith("has the name of ")
+
+
+def test_a_longer_name_is_found_in_each_spelling() -> None:
+    for known, written in (("Jürgen Groß", "Juergen Gross | CEO"), ("Juergen Gross", "Jürgen Groß, Example")):
+        circle = Circle([Acquaintance(known, Address.parse("x@partner.example"))])
+        assert "namesake" in told(check(letter(f'From: "{written}" <x@evil.example>'), circle))
+
+
+@pytest.mark.parametrize("name", ["D H L", "D.H.L. Kundenservice", "D-H-L", "P a y P a l"])
+def test_a_protected_name_that_is_spelt_is_told(name: str) -> None:
+    circle = Circle(known=[Known("dhl.example", Kin.PROTECTED, "DHL"), Known("paypal.com", Kin.PROTECTED, "PayPal")])
+    assert "brand" in told(check(letter(f'From: "{name}" <x@evil.example>'), circle))
+    assert check(letter('From: "D. Holm" <x@evil.example>'), circle).findings == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["North Wind GmbH", "Geschäftsführung North Wind", "North-Wind Personalabteilung", "Direction Northwind SA"]
+)
+def test_offices_and_legal_forms_beside_our_name_are_known_in_several_languages(name: str) -> None:
+    ours = Circle(known=[Known("north-wind.example", Kin.OWN)])
+    found = told(check(letter(f'From: "{name}" <x@evil.test>'), ours))
+    assert found["brand"] == (Severity.MEDIUM, "calls itself north-wind.example, but is from evil.test")

@@ -28,7 +28,13 @@ _TITLES = frozenset((
     "dr", "prof", "professor", "mr", "mrs", "ms", "miss", "mx", "sir", "herr", "frau", "monsieur", "madame",
     "m", "mme", "sr", "sra", "dott", "ing", "dipl", "mag", "phd", "md", "jr", "sen",
 ))
-ROLES = frozenset((
+_ROLES = frozenset((
+    "abteilung", "administración", "administratie", "amministrazione", "assistenza", "boekhouding", "comptabilité",
+    "contabilidad", "contabilità", "dirección", "direction", "direktion", "direzione", "director", "drive", "employee",
+    "employees", "executive", "facturación", "facturation", "finanzabteilung", "geschäftsführung", "geschäftsleitung",
+    "human", "humaines", "intern", "internal", "kundendienst", "księgowość", "mailbox", "management", "personal",
+    "personalabteilung", "personnel", "president", "resources", "ressources", "sekretariat", "soporte", "users",
+    "verwaltung", "zentrale", "бухгалтерия", "поддержка",
     "admin", "admins", "administration", "administrator", "abuse", "account", "accounts", "accounting", "alert",
     "alerts", "billing", "bot", "buchhaltung", "ceo", "cfo", "center", "centre", "contact", "customer", "daemon",
     "delivery", "department", "desk", "edv", "einkauf", "finance", "help", "helpdesk", "hostmaster", "hr", "info",
@@ -39,7 +45,19 @@ ROLES = frozenset((
     "support", "system", "systems", "team", "the", "update", "vertrieb", "webmail", "webmaster", "www", "your", "via",
     "de", "von", "van", "and", "und", "et", "of", "at", "for", "from",
 ))
-EMPTY_WORDS = _TITLES | ROLES
+EMPTY_WORDS = _TITLES | _ROLES
+# With what a firm is in law, which now and then is in the name of a person as well.
+OFFICES = _ROLES | frozenset((
+    "ab", "ag", "aps", "as", "bv", "co", "company", "corp", "corporation", "gmbh", "group", "gruppe", "holding", "inc",
+    "kg", "limited", "llc", "ltd", "nv", "oy", "plc", "sa", "sarl", "sas", "se", "sl", "spa", "srl",
+))
+
+# How letters are written where they are missing on a keyboard; without their marks they are read anyway.
+_WRITTEN_OUT = {
+    ord(letter): written
+    for small, written in (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("å", "aa"), ("ø", "oe"), ("æ", "ae"))
+    for letter in (small, small.upper())
+}
 
 _find_words = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*").findall
 _find_plain_words = re.compile(r"[^\W_]+").findall
@@ -59,11 +77,14 @@ def _seen(name: str) -> str:
 
 
 def pieces(name: str) -> list[str]:
-    """The words of a name, cut at hyphens and where a small letter is followed by a capital: "Pay", "Pal"."""
+    """The words of a name, cut at hyphens and where a small letter is followed by a capital: "Pay", "Pal".
+
+    A capital at the very end begins no word: GmbH.
+    """
     found: list[str] = []
     for word in _find_plain_words(readable(name)):
         start = 0
-        for at in range(1, len(word)):
+        for at in range(1, len(word) - 1):
             if word[at - 1].islower() and word[at].isupper():
                 found.append(word[start:at])
                 start = at
@@ -96,13 +117,20 @@ _FULL_NAME_CHARACTERS = 3
 def telling(name: str) -> list[str]:
     """The shapes of its words that are more than a title or the name of an office, in order."""
     words = split(_without_brackets(" ", name[:RAW_CHARACTERS]))
-    return [shape(word) for word in words if word.casefold() not in EMPTY_WORDS]
+    return [shape(word.casefold()) for word in words if word.casefold() not in EMPTY_WORDS]
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """A name as it is written and, where it has such letters, with two for each of them: Jürgen, Juergen."""
+    plain = name if name.isascii() else readable(name)
+    written_out = plain.translate(_WRITTEN_OUT)
+    return (name,) if written_out == plain else (name, written_out)
 
 
 def joined(words: Sequence[str]) -> str:
     """A name without its gaps; "" for one that is too short to be told by that."""
     whole = "".join(words).replace("-", "")
-    return whole if len(whole) >= _JOINED_FROM else ""
+    return whole if len(whole) >= _JOINED_FROM or _is_full(whole) else ""
 
 
 def rest(words: Sequence[str], at: int) -> str:
@@ -118,6 +146,8 @@ def misspelt(known: str, word: str) -> bool:
 def personal(name: str) -> str:
     """A name as one is looked up by; "" for one that could be anybody's: a single word, or a role."""
     words = sorted(telling(name))
-    if len(words) == 1 and (len(words[0]) < _FULL_NAME_CHARACTERS or not scripts(words[0]) & _FULL_NAMES):
-        return ""
-    return " ".join(words)
+    return "" if len(words) == 1 and not _is_full(words[0]) else " ".join(words)
+
+
+def _is_full(word: str) -> bool:
+    return len(word) >= _FULL_NAME_CHARACTERS and bool(scripts(word) & _FULL_NAMES)

@@ -51,6 +51,8 @@ _ADDRESSES = 40
 _LABEL_FROM = 4
 # From so many letters on the names of brands are compared without regard to where their words begin.
 _JOINED_FROM = 6
+# Spelt letter by letter ("D H L") a shorter one counts as well.
+_SPELT_FROM = 3
 # A word of a name needs so many letters before another that has one more or less is taken for it.
 _WORD_FROM = 6
 
@@ -141,26 +143,29 @@ class Circle:
             if words:
                 self._brands.setdefault(words[0], []).append(entry)
             joined = shape("".join(displayname.pieces(entry.name)))
-            if len(joined) >= _JOINED_FROM:
+            if len(joined) >= _SPELT_FROM:
                 self._joined.setdefault(joined, entry)
             label = _label(entry)
             if label:
                 self._labels.setdefault(label, entry)
 
     def _add(self, person: Acquaintance) -> None:
-        """Lays a name out: whole, without its gaps, by its longest word, and without each word in turn."""
-        words = displayname.telling(person.display_name)
-        keys = {displayname.personal(person.display_name)}
-        if len(words) > 1:
-            keys |= {displayname.joined(words), displayname.joined(words[::-1])}
-        for key in keys - {""}:
-            self._names.setdefault(key, []).append(person)
-        if len(words) < 2 or min(map(len, words)) < 2:
-            return
-        self._parts.setdefault(max(words, key=len), []).append((frozenset(words), person))
-        for at, word in enumerate(words[: displayname.RUN] if person.own else ()):
-            if len(word) >= _WORD_FROM:
-                self._rests.setdefault(displayname.rest(words, at), []).append((word, person))
+        """Lays a name out, in each of its spellings: whole, without its gaps, by its longest word, and without each
+        word in turn.
+        """
+        for spelling in displayname.spellings(person.display_name):
+            words = displayname.telling(spelling)
+            keys = {displayname.personal(spelling)}
+            if len(words) > 1:
+                keys |= {displayname.joined(words), displayname.joined(words[::-1])}
+            for key in keys - {""}:
+                self._names.setdefault(key, []).append(person)
+            if len(words) < 2 or min(map(len, words)) < 2:
+                continue
+            self._parts.setdefault(max(words, key=len), []).append((frozenset(words), person))
+            for at, word in enumerate(words[: displayname.RUN] if person.own else ()):
+                if len(word) >= _WORD_FROM:
+                    self._rests.setdefault(displayname.rest(words, at), []).append((word, person))
 
     def knows(self, address: Address) -> bool:
         """Whether the account has to do with this very address."""
@@ -174,8 +179,9 @@ class Circle:
 
     def namesakes(self, display_name: str) -> list[Acquaintance]:
         """The acquaintances who go by that name, in whatever order, letters and titles it is written."""
-        words = displayname.telling(display_name)
-        keys = (displayname.personal(display_name), displayname.joined(words))
+        keys: list[str] = []
+        for spelling in displayname.spellings(display_name):
+            keys += (displayname.personal(spelling), displayname.joined(displayname.telling(spelling)))
         found = [person for key in dict.fromkeys(keys) if key for person in self._names.get(key, ())]
         return [*found, *self._beside.namesakes(display_name)] if self._beside is not None else found
 
@@ -184,12 +190,15 @@ class Circle:
 
         A letter that is another one makes another name: Schmidt and Schmitt are two families.
         """
-        words = displayname.telling(display_name)[: displayname.PIECES]
-        every = frozenset(words)
-        found = [person for word in dict.fromkeys(words) for name, person in self._parts.get(word, ()) if name <= every]
-        for at, word in enumerate(words if len(words) <= displayname.RUN else ()):
-            nearly = self._rests.get(displayname.rest(words, at), ())
-            found += [person for known, person in nearly if displayname.misspelt(known, word)]
+        found: list[Acquaintance] = []
+        for spelling in displayname.spellings(display_name):
+            words = displayname.telling(spelling)[: displayname.PIECES]
+            every = frozenset(words)
+            for word in dict.fromkeys(words):
+                found += [person for name, person in self._parts.get(word, ()) if name <= every]
+            for at, word in enumerate(words if len(words) <= displayname.RUN else ()):
+                nearly = self._rests.get(displayname.rest(words, at), ())
+                found += [person for known, person in nearly if displayname.misspelt(known, word)]
         return [*found, *self._beside.likenesses(display_name)] if self._beside is not None else found
 
     def brands(self, display_name: str) -> list[Known]:
@@ -201,8 +210,12 @@ class Circle:
             for entry in self._brands.get(word, ())
             if words[at : at + len(displayname.words(entry.name))] == displayname.words(entry.name)
         ]
-        runs = displayname.runs(displayname.pieces(display_name))
-        found += [self._joined[joined] for _, _, joined in runs if joined in self._joined]
+        pieces = displayname.pieces(display_name)
+        found += [
+            self._joined[joined]
+            for start, end, joined in displayname.runs(pieces)
+            if joined in self._joined and (len(joined) >= _JOINED_FROM or max(map(len, pieces[start:end])) == 1)
+        ]
         return [*found, *self._beside.brands(display_name)] if self._beside is not None else found
 
     def posts(self, display_name: str) -> list[Known]:
@@ -211,7 +224,7 @@ class Circle:
         Only where all else in it is the name of an office: with "example.org" in the house, "Ann Example" may be
         anybody's name.
         """
-        pieces, roles = displayname.pieces(display_name), displayname.ROLES
+        pieces, roles = displayname.pieces(display_name), displayname.OFFICES
         found = [
             self._labels[label]
             for start, end, label in displayname.runs(pieces)
