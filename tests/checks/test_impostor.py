@@ -495,3 +495,33 @@ def test_offices_and_legal_forms_beside_our_name_are_known_in_several_languages(
     ours = Circle(known=[Known("north-wind.example", Kin.OWN)])
     found = told(check(letter(f'From: "{name}" <x@evil.test>'), ours))
     assert found["brand"] == (Severity.MEDIUM, "calls itself north-wind.example, but is from evil.test")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Please note that our bank details have changed. Kindly process the outstanding invoice to the new IBAN.",
+        "Bitte beachten Sie unsere neue Bankverbindung für alle Zahlungen.",
+        "Veuillez noter notre nouveau RIB pour le virement.",
+        "Le comunicamos nuestra nueva cuenta bancaria para la transferencia.",
+        "Si prega di usare il nuovo IBAN per il pagamento.",
+        "Просим оплатить, наши новые реквизиты в приложении.",
+    ],
+)
+def test_a_supplier_under_another_ending_with_a_new_account_is_a_warning(body: str) -> None:
+    lines = ["From: Accounts <accounts@partner.test>"]
+    resembled = compare("partner.test", Index([Known("partner.example")])).findings
+    assert [finding.severity for finding in resembled] == [Severity.LOW]
+    severity, text = told(examine(*lines, body=body, resembled=resembled))["bec"]
+    assert severity is Severity.HIGH
+    assert "its domain has the name of partner.example, but ends in .test instead of .example" in text
+    assert "it tells of a new bank account (" in text
+    # The same from somebody new, and an everyday letter from there, are none.
+    assert told(examine(*lines, body=body))["bec"][0] is Severity.LOW
+    assert "bec" not in told(examine(*lines, body="Your invoice payment has arrived.", resembled=resembled))
+
+
+def test_providers_whom_many_use_under_several_endings_resemble_nobody() -> None:
+    resembled = compare("gmx.net", Index([Known("gmx.de")])).findings
+    found = told(examine("From: Max <max@gmx.net>", body="Payment please, here is my new IBAN.", resembled=resembled))
+    assert "bec" not in found or found["bec"][0] is Severity.LOW

@@ -429,11 +429,15 @@ def _signs(
         # A stranger may have written before: knowing somebody takes more than one letter.
         signs.append(_Sign("first", "its author is not known here"))
     posing = [finding for finding in findings if finding.kind in ("namesake", "brand", "embedded-address")]
+    said: Mapping[Topic, tuple[str, ...]] = phrases.find(_text(message))
+    near = [finding for finding in resembled if finding.about and finding.about not in FREEMAIL]
     if posing or any(finding.severity is not Severity.LOW for finding in resembled):
         signs.append(_Sign("posing", "it looks like somebody who is known"))
+    elif near and "account" in said:
+        # Many a firm has its name in several countries, but seldom writes from another one about a new account.
+        signs.append(_Sign("near", f"its domain {near[0].text}"))
     if elsewhere:
         signs.append(_Sign("elsewhere", f"an answer would go to {elsewhere[0].about}"))
-    said: Mapping[Topic, tuple[str, ...]] = phrases.find(_text(message))
     for topic, text in _SAID.items():
         if topic in said:
             quoted = ", ".join(f"“{phrase}”" for phrase in said[topic])
@@ -442,7 +446,8 @@ def _signs(
 
 
 _SAID: dict[Topic, str] = {
-    "payment": "is about money", "pressure": "presses for time", "secrecy": "asks for silence",
+    "payment": "is about money", "account": "tells of a new bank account", "pressure": "presses for time",
+    "secrecy": "asks for silence",
 }
 
 # How many signs make a warning: money has to be among them, and somebody who is not who he seems.
@@ -452,7 +457,7 @@ _SUSPICION = 3
 
 def _summed(signs: Sequence[_Sign], elsewhere: Sequence[Finding]) -> list[Finding]:
     topics = {sign.topic for sign in signs}
-    if "payment" not in topics or not topics & {"posing", "elsewhere", "first"} or len(signs) < _SUSPICION:
+    if not topics & {"payment", "account"} or not topics & {"posing", "elsewhere", "first"} or len(signs) < _SUSPICION:
         return []
     severity = Severity.HIGH if len(signs) >= _WARNING else Severity.MEDIUM
     grave = any(finding.severity is not Severity.LOW for finding in elsewhere)

@@ -1,4 +1,4 @@
-"""Words of pressure, of money and of secrecy, in the languages of the letters that use them to deceive.
+"""Words of pressure, of money, of new accounts and of secrecy, in the languages of those who use them to deceive.
 
     found = phrases.find("Bitte überweisen Sie heute noch den Betrag an das neue Konto …")
     found["payment"]      ("bitte überweisen", "neue konto")
@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 from unicodedata import normalize
 
-Topic = Literal["pressure", "payment", "secrecy"]
+Topic = Literal["pressure", "payment", "account", "secrecy"]
 
 # So much of a text is looked at, and so many phrases of a topic are told.
 TEXT_CHARACTERS = 16_384
@@ -104,6 +104,31 @@ _PHRASES: dict[Topic, dict[str, str]] = {
         "uk": "переказ*; банківські реквізити; реквізит*; новий рахунок; оплат*; неоплачений рахунок; "
               "подарункові картки; криптовалют*",
     },
+    # What a supplier is impersonated for: that money is to go elsewhere from now on.
+    "account": {
+        "en": "new bank account; new bank details; new banking details; change of bank*; changed our bank*; "
+              "changed bank; bank details have changed; bank account has changed; banking details have changed; "
+              "updated bank*; updated our bank*; change our bank*; old bank account; old account is",
+        "de": "neue bankverbindung; neuen bankverbindung; neue kontoverbindung; neuen kontoverbindung; neue iban; "
+              "neuen iban; bankverbindung geändert; bankverbindung hat sich; geänderte bankverbindung; "
+              "geänderten bankverbindung; bankverbindung ändern; neues bankkonto; neue bankdaten",
+        "fr": "nouveau rib; nouvel iban; nouveau compte bancaire; changement de rib; nouvelles coordonnées bancaires; "
+              "changement de coordonnées; changé de banque",
+        "es": "nueva cuenta bancaria; nuevo iban; nuevos datos bancarios; cambio de cuenta; cambiado de banco; "
+              "cambiado nuestra cuenta",
+        "it": "nuovo iban; nuovo conto corrente; nuove coordinate bancarie; cambio di iban; cambiato banca",
+        "pt": "nova conta bancária; novo iban; novos dados bancários; mudança de conta; mudamos de banco",
+        "nl": "nieuwe bankgegevens; nieuwe bankrekening; nieuw rekeningnummer; nieuw iban; nieuwe iban; "
+              "bankgegevens gewijzigd; gewijzigde bankgegevens",
+        "pl": "nowy numer konta; nowy rachunek bankowy; nowe dane bankowe; zmiana numeru konta; zmiana rachunku",
+        "sv": "nytt bankkonto; nya bankuppgifter; nytt kontonummer; ändrade bankuppgifter",
+        "da": "ny bankkonto; nye bankoplysninger; nyt kontonummer; ændrede bankoplysninger",
+        "cs": "nový bankovní účet; nové číslo účtu; nové bankovní údaje; změna čísla účtu",
+        "tr": "yeni banka hesab*; yeni iban; banka bilgilerimiz değişti",
+        "ru": "новые реквизиты; новые банковские реквизиты; смена реквизитов; изменились реквизиты; "
+              "новый расчетный счет",
+        "uk": "нові реквізити; нові банківські реквізити; змінилися реквізити",
+    },
     "secrecy": {
         "en": "strictly confidential; keep this confidential; keep this between us; between you and me; do not call; "
               "don t call; cannot talk; can t talk; do not discuss; don t tell anyone; do not tell anyone; discreet*; "
@@ -129,6 +154,7 @@ _UNDIVIDED: dict[Topic, str] = {
     "pressure": "紧急 緊急 立即 马上 馬上 尽快 盡快 至急 早急に 本日中 긴급 즉시 오늘까지",
     "payment": "转账 轉賬 轉帳 汇款 匯款 付款 银行账户 銀行帳戶 发票 發票 礼品卡 振込 送金 口座 請求書 "
                "ギフトカード 송금 계좌 입금 청구서 상품권",
+    "account": "新银行账户 新的银行账户 新銀行帳戶 账户变更 帳戶變更 新しい口座 口座変更 口座が変更 새 계좌 계좌 변경",
     "secrecy": "保密 机密 機密 不要打电话 内密 極秘 電話しないで 기밀 비밀로",
 }
 
