@@ -219,6 +219,8 @@ def test_words_are_known_in_many_languages(text: str, topics: set[str]) -> None:
 def test_what_is_looked_at_and_told_has_a_bound() -> None:
     assert phrases.find("x " * phrases.TEXT_CHARACTERS + "urgent") == {}
     assert len(phrases.find("urgent immediately asap right now last reminder")["pressure"]) == 3
+    # Whoever makes a word endless must not push the rest of a warning out of sight.
+    assert phrases.find("urgent" + "x" * 3_000)["pressure"] == ("urgent" + "x" * 53 + "…",)
 
 
 @given(st.text(max_size=300), st.text(max_size=60))

@@ -19,6 +19,8 @@ Topic = Literal["pressure", "payment", "account", "secrecy"]
 # So much of a text is looked at, and so many phrases of a topic are told.
 TEXT_CHARACTERS = 16_384
 _TOLD = 3
+# So much of a phrase is told: what stands for any ending may be endless.
+_PHRASE_CHARACTERS = 60
 
 # Endings are found by the first letters of a word.
 _STEM = 4
@@ -189,13 +191,17 @@ def find(text: str) -> Mapping[Topic, tuple[str, ...]]:
             for phrase in (*exact.get(word, ()), *stems.get(word[:_STEM], ())):
                 start, end = at - phrase.key, at - phrase.key + len(phrase.words)
                 if len(found.get(phrase.topic, ())) < _TOLD and start >= 0 and _stands(phrase, words[start:end]):
-                    found.setdefault(phrase.topic, {})[" ".join(words[start:end])] = None
+                    found.setdefault(phrase.topic, {})[_told(" ".join(words[start:end]))] = None
     if not text.isascii():
         for topic, sought in _UNDIVIDED.items():
             for piece in sought.split():
                 if piece in text and len(found.get(topic, ())) < _TOLD:
                     found.setdefault(topic, {})[piece] = None
     return {topic: tuple(told) for topic, told in found.items()}
+
+
+def _told(phrase: str) -> str:
+    return phrase if len(phrase) <= _PHRASE_CHARACTERS else f"{phrase[: _PHRASE_CHARACTERS - 1]}…"
 
 
 def _stands(phrase: _Phrase, words: list[str]) -> bool:
