@@ -144,6 +144,7 @@ AMBIGUOUS = {
     "a NUL in the address": b"From: <ceo@%s\0@attack.test>",
     "quotes around an address": b'From: <"ceo@%s"@attack.test>',
     "a comment with an address": b"From: <eve@attack.test> (<ceo@%s>) <x@y.test>",
+    "a wide at in the local part": "From: <ceo\uff20%s@attack.test>".encode(),
     "an empty From": b"From: <>\r\nSender: <ceo@%s>",
     "no From at all": b"Sender: <ceo@%s>",
     "two Sender fields": b"From: <ceo@%s>\r\nSender: <eve@attack.test>\r\nSender: <a@attack.test>",

@@ -11,6 +11,7 @@ white space (THREATS "Sender spoofing"; Chen, Paxson, Jiang: Composition Kills, 
 
 import re
 from functools import lru_cache
+from unicodedata import normalize
 
 from posthouse.mail.address import Address, AddressError
 from posthouse.mail.headers import Header
@@ -75,8 +76,10 @@ def _one_mailbox(value: bytes) -> Address:
     except (AddressError, UnicodeDecodeError) as error:
         reason = str(error) if isinstance(error, AddressError) else "the address is not valid UTF-8"
         raise AuthorError(f"The From field has no valid address: {reason}") from None
-    # An encoded word is decoded by some programs wherever it stands, and quoted specials are unquoted by some.
-    if "=?" in address.local_part or _has_specials(address.local_part):
+    # An encoded word is decoded by some programs wherever it stands, and quoted specials are unquoted by some; people
+    # and programs that normalize take a wide @ for a narrow one.
+    local_part = normalize("NFKC", address.local_part)
+    if "=?" in local_part or _has_specials(local_part):
         raise AuthorError("The address in the From field can be read in more than one way")
     return address
 
