@@ -527,3 +527,23 @@ def test_providers_whom_many_use_under_several_endings_resemble_nobody() -> None
     resembled = compare("gmx.net", Index([Known("gmx.de")])).findings
     found = told(examine("From: Max <max@gmx.net>", body="Payment please, here is my new IBAN.", resembled=resembled))
     assert "bec" not in found or found["bec"][0] is Severity.LOW
+
+
+def test_an_acquaintance_whom_nothing_proves_may_be_anybody_where_it_is_about_money() -> None:
+    def weight(body: str, *more: str, proven: frozenset[str] = frozenset()) -> tuple[Severity, str] | None:
+        lines = ["From: Anna Schmidt <anna@partner.example>", *more]
+        return told(check(letter(*lines, body=body), CIRCLE, proven=proven)).get("bec")
+
+    fraud = "Our bank details have changed, please send the payment there."
+    found = weight(fraud)
+    assert found is not None
+    assert found[0] is Severity.MEDIUM
+    assert "nothing proves that it is from partner.example; it is about money" in found[1]
+    assert weight(fraud, proven=frozenset({"mail.partner.example"})) is None
+    assert weight("See you on Friday, it is urgent.") is None
+    everyday = weight("Your invoice payment is due immediately.")
+    assert everyday is not None
+    assert everyday[0] is Severity.LOW
+    alarm = weight(f"Urgent: {fraud}")
+    assert alarm is not None
+    assert alarm[0] is Severity.HIGH

@@ -119,6 +119,17 @@ def test_money_in_a_hurry_and_an_answer_elsewhere_add_up_to_a_warning_and_nothin
     watched(tmp_path, work)
 
 
+def test_a_new_account_of_an_acquaintance_whom_nothing_proves_brings_a_warning(tmp_path: Path) -> None:
+    async def work(watch: Watch) -> None:
+        body = "Our bank details have changed, please send the payment there."
+        for domain, warned in (("far.test", False), ("nobody.test", True)):
+            await watch.know(Address("carol", domain), "Carol")
+            reply = await watch.receive(f"Carol <carol@{domain}>", body=body)
+            assert (f"nothing proves that it is from {domain}" in await watch.warning(reply)) is warned
+
+    watched(tmp_path, work)
+
+
 def test_what_is_a_mere_curiosity_is_told_on_the_journey_alone(tmp_path: Path) -> None:
     async def work(watch: Watch) -> None:
         reply = await watch.receive(fields="Reply-To: desk@helpers.test\r\n")

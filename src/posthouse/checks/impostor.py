@@ -259,7 +259,8 @@ def check(
         findings += _familiar(name, address, circle)
     elsewhere = _elsewhere(header, address, circle, proven)
     findings += elsewhere
-    signs = _signs(message, first, findings, resembled, elsewhere) if first or elsewhere else ()
+    doubt = _doubt(address, first, proven)
+    signs = _signs(message, doubt, findings, resembled, elsewhere) if doubt or elsewhere else ()
     findings += _summed(signs, elsewhere)
     kept = ranked(findings)
     # Nothing here proves anything: however grave it looks, it is no failure of a test.
@@ -419,15 +420,22 @@ def _lists(header: Header, proven: frozenset[str] | None) -> frozenset[str]:
     return frozenset(named & {_organization(domain) for domain in proven})
 
 
+def _doubt(address: Address, first: bool, proven: frozenset[str] | None) -> tuple[_Sign, ...]:
+    """Why the author may be anybody: he is a stranger, or nothing proves that he is the acquaintance he says he is."""
+    if first:
+        # A stranger may have written before: knowing somebody takes more than one letter.
+        return (_Sign("first", "its author is not known here"),)
+    if proven is None or _organization(address.domain) in map(_organization, proven):
+        return ()
+    return (_Sign("unproven", f"nothing proves that it is from {address.domain}"),)
+
+
 def _signs(
-    message: Message, first: bool, findings: Sequence[Finding], resembled: Sequence[Finding],
+    message: Message, doubt: Sequence[_Sign], findings: Sequence[Finding], resembled: Sequence[Finding],
     elsewhere: Sequence[Finding],
 ) -> tuple[_Sign, ...]:
     """What is counted, each topic once."""
-    signs: list[_Sign] = []
-    if first:
-        # A stranger may have written before: knowing somebody takes more than one letter.
-        signs.append(_Sign("first", "its author is not known here"))
+    signs = [*doubt]
     posing = [finding for finding in findings if finding.kind in ("namesake", "brand", "embedded-address")]
     said: Mapping[Topic, tuple[str, ...]] = phrases.find(_text(message))
     near = [finding for finding in resembled if finding.about and finding.about not in FREEMAIL]
@@ -450,17 +458,17 @@ _SAID: dict[Topic, str] = {
     "secrecy": "asks for silence",
 }
 
-# How many signs make a warning: money has to be among them, and somebody who is not who he seems.
+# How many signs make a warning: money has to be among them. All begin with a doubt about the author or the answer.
 _WARNING = 4
 _SUSPICION = 3
 
 
 def _summed(signs: Sequence[_Sign], elsewhere: Sequence[Finding]) -> list[Finding]:
     topics = {sign.topic for sign in signs}
-    if not topics & {"payment", "account"} or not topics & {"posing", "elsewhere", "first"} or len(signs) < _SUSPICION:
+    if not topics & {"payment", "account"} or len(signs) < _SUSPICION:
         return []
     severity = Severity.HIGH if len(signs) >= _WARNING else Severity.MEDIUM
-    grave = any(finding.severity is not Severity.LOW for finding in elsewhere)
+    grave = any(finding.severity is not Severity.LOW for finding in elsewhere) or topics >= {"unproven", "account"}
     if severity is Severity.MEDIUM and not grave and "posing" not in topics:
         # Every new customer writes for the first time, of money, and in a hurry; who bills for others, in their name.
         severity = Severity.LOW
