@@ -547,3 +547,35 @@ def test_an_acquaintance_whom_nothing_proves_may_be_anybody_where_it_is_about_mo
     alarm = weight(f"Urgent: {fraud}")
     assert alarm is not None
     assert alarm[0] is Severity.HIGH
+
+
+@pytest.mark.parametrize(
+    "name", ["ᴀɴɴᴀ ꜱᴄʜᴍɪᴅᴛ", "A\u0336n\u0336n\u0336a S\u0336c\u0336h\u0336midt", "An\u0332na Schmidt", "Ⓐⓝⓝⓐ Schmidt"]
+)
+def test_letters_in_disguise_are_read_as_people_read_them(name: str) -> None:
+    assert "namesake" in told(examine(f'From: "{name}" <x@evil.example>'))
+
+
+def test_an_address_at_the_same_provider_that_looks_like_that_of_an_acquaintance_is_told() -> None:
+    found = told(check(letter("From: d4n@outlook.de"), OFFICE))
+    expected = "looks like dan@outlook.de, but is from d4n@outlook.de, who is not known here"
+    assert found["namesake"] == (Severity.HIGH, expected)
+    for other in ("dann@outlook.de", "d4n@gmail.com", "c4rol@far.example"):
+        assert check(letter(f"From: {other}"), OFFICE).findings == ()
+
+
+def test_an_address_with_characters_that_cannot_be_seen_is_told() -> None:
+    found = told(examine("From: x <x\u200by@evil.example>"))
+    assert found["hidden"] == (Severity.MEDIUM, "has characters in its address that cannot be seen")
+
+
+def test_a_service_that_names_in_its_address_where_an_answer_goes_hides_nothing() -> None:
+    found = told(examine("From: Studio <studio=gmail.com@mail.example>", "Reply-To: studio@gmail.com"))
+    assert found["reply-to"][0] is Severity.LOW
+
+
+def test_where_an_answer_to_a_machine_goes_is_not_counted() -> None:
+    lines = ["From: Shop <noreply@new.example>", "Reply-To: service@shop.example"]
+    found = told(examine(*lines, body="Welcome! Payment is possible by bank transfer. Order immediately."))
+    assert found["bec"][0] is Severity.LOW
+    assert found["reply-to"][0] is Severity.LOW

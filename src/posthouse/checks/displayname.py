@@ -61,6 +61,8 @@ _WRITTEN_OUT = {
 
 _find_words = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*").findall
 _find_plain_words = re.compile(r"[^\W_]+").findall
+# Marks that no letter takes: they strike it through or underline it, and would cut a word.
+_without_marks = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+").sub
 _without_brackets = re.compile(r"\([^()]*\)|\[[^\[\]]*\]").sub
 
 
@@ -72,7 +74,7 @@ def readable(name: str) -> str:
 # The same name is looked at several times, for each account that a message goes to.
 @lru_cache(maxsize=256)
 def _seen(name: str) -> str:
-    plain = visible(normalize("NFKC", name)).replace("\u3002", ".").replace("\u2800", " ")
+    plain = _without_marks("", visible(normalize("NFKC", name))).replace("\u3002", ".").replace("\u2800", " ")
     return " ".join(plain.split())[:NAME_CHARACTERS]
 
 

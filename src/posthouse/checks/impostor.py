@@ -115,7 +115,7 @@ class Circle:
 
     __slots__ = (
         "_addresses", "_beside", "_brands", "_indexes", "_joined", "_labels", "_names", "_organizations", "_parts",
-        "_rests",
+        "_rests", "_shapes",
     )  # fmt: skip
 
     def __init__(
@@ -126,6 +126,7 @@ class Circle:
         own = index if index is not None else Index(known)
         self._indexes: tuple[Index, ...] = (own, *beside._indexes) if beside is not None else (own,)
         self._addresses: set[tuple[str, str]] = set()
+        self._shapes: dict[tuple[str, str], Acquaintance] = {}
         self._names: dict[str, list[Acquaintance]] = {}
         self._organizations: set[str] = set()
         self._brands: dict[str, list[Known]] = {}
@@ -135,6 +136,8 @@ class Circle:
         self._rests: dict[str, list[tuple[str, Acquaintance]]] = {}
         for person in people:
             self._addresses.add(_key(person.address))
+            if person.address.domain in FREEMAIL:
+                self._shapes.setdefault(_shape_of(person.address), person)
             self._organizations.update((_organization(person.address.domain),) if person.own else ())
             self._add(person)
         for entry in known:
@@ -170,6 +173,11 @@ class Circle:
     def knows(self, address: Address) -> bool:
         """Whether the account has to do with this very address."""
         return _key(address) in self._addresses or (self._beside is not None and self._beside.knows(address))
+
+    def doubled(self, address: Address) -> Acquaintance | None:
+        """Who has an address at the same provider for everybody that looks like this one."""
+        found = self._shapes.get(_shape_of(address))
+        return self._beside.doubled(address) if found is None and self._beside is not None else found
 
     def owns(self, domain: str) -> bool:
         """Whether the domain is one of the house or a protected one."""
@@ -254,11 +262,14 @@ def check(
         return Impostor((), (), True, Verdict("impostor", "none", "", "the author cannot be told"))
     name = senders[0].display_name[: displayname.RAW_CHARACTERS]
     first = not circle.knows(address)
-    findings = [*_embedded(name, address, circle), *_hidden(name, message)]
+    findings = [*_embedded(name, address, circle), *_hidden(name, address, message)]
     if first:
         findings += _familiar(name, address, circle)
     elsewhere = _elsewhere(header, address, circle, proven)
     findings += elsewhere
+    if _is_machine(address.local_part[:_LOCAL_PART]):
+        # Nobody expects an answer to a machine to go back to it.
+        elsewhere = [finding for finding in elsewhere if finding.severity is not Severity.LOW]
     doubt = _doubt(address, first, proven)
     signs = _signs(message, doubt, findings, resembled, elsewhere) if doubt or elsewhere else ()
     findings += _summed(signs, elsewhere)
@@ -300,13 +311,15 @@ def _embedded(name: str, address: Address, circle: Circle) -> list[Finding]:
     return list(ranked(found)[:1])
 
 
-def _hidden(name: str, message: Message) -> list[Finding]:
+def _hidden(name: str, address: Address, message: Message) -> list[Finding]:
     """Text that is not what it looks like, in what a reader sees before he opens a message."""
     found: list[Finding] = []
     if overrides(name) or overrides(message.header.text("subject")[:_SUBJECT_CHARACTERS]):
         found.append(Finding("hidden", Severity.HIGH, "turns the direction of the text in its name or subject"))
     if invisible(name):
         found.append(Finding("hidden", Severity.MEDIUM, "has characters in its name that cannot be seen"))
+    if invisible(address.local_part):
+        found.append(Finding("hidden", Severity.MEDIUM, "has characters in its address that cannot be seen"))
     for word in () if name.isascii() else displayname.split(name):
         mixed = mixture(word)
         if mixed:
@@ -327,6 +340,10 @@ def _familiar(name: str, address: Address, circle: Circle) -> list[Finding]:
     if any(_organization(person.address.domain) == ours and ours not in FREEMAIL for person in namesakes):
         # Somebody has got another address in his own firm.
         return []
+    double = circle.doubled(address)
+    if double is not None:
+        text = f"looks like {double.address}, but is from {address}, who is not known here"
+        return [Finding("namesake", Severity.HIGH, text, str(double.address))]
     if not namesakes:
         return claimed(name, address, circle)
     person = next((person for person in namesakes if person.own), namesakes[0])
@@ -386,12 +403,18 @@ def _elsewhere(
             found.append(Finding("reply-to", alike[0].severity, text, str(where)))
         elif theirs in FREEMAIL or shape(where.domain) == shape(address.domain):
             # A list that writes in its own name has answers sent to whoever wrote to it, a form to who filled it in.
-            natural = (ours in lists and circle.knows(address)) or bool(_is_machine(address.local_part[:_LOCAL_PART]))
+            natural = (ours in lists and circle.knows(address)) or _is_relay(address, where)
             severity = Severity.LOW if natural and theirs in FREEMAIL else Severity.MEDIUM
             found.append(Finding("reply-to", severity, text, str(where)))
         elif theirs not in lists:
             found.append(Finding("reply-to", Severity.LOW, text, str(where)))
     return list(ranked(found)[:1])
+
+
+def _is_relay(address: Address, where: Address) -> bool:
+    """Whether no person writes from that address, or it names the one where an answer goes, as some services do."""
+    told = f"{where.local_part}={where.domain}".lower()
+    return bool(_is_machine(address.local_part[:_LOCAL_PART])) or told == address.local_part.lower()
 
 
 def _answered(box: Mailbox) -> list[Address]:
@@ -518,6 +541,10 @@ def _label(entry: Known) -> str:
 
 def _key(address: Address) -> tuple[str, str]:
     return address.key, address.domain
+
+
+def _shape_of(address: Address) -> tuple[str, str]:
+    return shape(address.key), address.domain
 
 
 def _shown(name: str) -> str:

@@ -21,6 +21,8 @@ _without_ignorable = re.compile(f"[{_IGNORABLE}]+").sub
 
 # Digits for letters as in "examp1e", and letters of one shape in the fonts that programs show addresses in.
 _SWAPS = str.maketrans("0123456789i|", "olzeasbtbgll")
+# Small capitals, of which the table knows a few only.
+_SMALL_CAPITALS = str.maketrans("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz")
 # What two characters together look like; m has its prototype "rn" from the table.
 _PAIRS = {"vv": "w", "cl": "d"}
 
@@ -106,7 +108,8 @@ def _pieces(text: str) -> list[tuple[str, str]]:
 
 @lru_cache(maxsize=_CACHE)
 def _shape_of(character: str) -> str:
-    bare = "".join(c for c in normalize("NFD", skeleton(character.lower()).lower()) if not combining(c))
+    letter = character.lower().translate(_SMALL_CAPITALS)
+    bare = "".join(c for c in normalize("NFD", skeleton(letter).lower()) if not combining(c))
     return bare.translate(_SWAPS)
 
 
