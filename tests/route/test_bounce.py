@@ -281,7 +281,10 @@ def test_an_author_in_ascii_is_answered_in_ascii() -> None:
     assert not report.envelope.smtputf8
     assert report.octets.isascii()
     assert report.envelope.body is Body.SEVEN_BIT
-    _, _, groups, quotation = parts(report)
+    _, story, groups, quotation = parts(report)
+    assert "<søren@far.test>" in story
+    assert "Its subject: Grüße\n" in story
+    assert "ingen sådan" in story
     assert groups[1]["Final-Recipient"] == r"utf-8; s\x{F8}ren@far.test"
     assert groups[1]["Original-Recipient"] == r"utf-8;s\x{F8}ren@far.test"
     assert quotation.content_type == ("message", "global")

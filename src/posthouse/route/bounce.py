@@ -121,7 +121,8 @@ def write_report(
     body = Multipart(
         "report",
         (
-            text_body(_plain(_story(original, notices, hostname), utf8)),
+            # Encoded, UTF-8 passes everywhere; a person is told the very subject and address that were written.
+            text_body(_story(original, notices, hostname)),
             Body(
                 _plain(_status(original, notices, hostname, utf8), utf8).encode(),
                 "message/global-delivery-status" if utf8 else "message/delivery-status",
