@@ -77,7 +77,7 @@ _SENTENCES: dict[Step, str] = {
     Step.LOGIN: "{account} logged in with {mechanism}",
     Step.ENVELOPE: "it announced a message from <{mail_from}>",
     Step.RECIPIENT: "recipient <{address}>: {reply}",
-    Step.RECEIVED: "{size} octets arrived, Message-ID {message_id}, from {header_from}",
+    Step.RECEIVED: "{size} octets arrived",
     Step.VERDICT: "{method} {result} for {identity}: {reason}",
     Step.DECISION: "decided to {action} by the rule {rule}: {reason}",
     Step.WARNING: "warned the reader {account}: the message {warning}",
@@ -110,6 +110,8 @@ _SENTENCES: dict[Step, str] = {
 _NO_HOST = "no host could be asked about <{address}>: {reply}"
 # Where a check had nobody to ask about, as of a message without a signature.
 _NOBODY = "{method} {result}: {reason}"
+# What is said of a message that came, as far as it has it: one that is refused may have neither.
+_NAMED = {"message_id": ", Message-ID {message_id}", "header_from": ", from {header_from}"}
 
 
 class _Known(dict[str, str]):
@@ -125,6 +127,8 @@ def sentence(stamp: Stamp) -> str:
         text = _NO_HOST
     elif stamp.step is Step.VERDICT and not stamp.facts.get("identity"):
         text = _NOBODY
+    elif stamp.step is Step.RECEIVED:
+        text += "".join(more for fact, more in _NAMED.items() if stamp.facts.get(fact))
     line = text.format_map(words)
     return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line)
 
