@@ -1,17 +1,19 @@
 """POP3 as programs speak it: poplib over TLS and STLS against the real store, two sessions, clients that misbehave."""
 
 import asyncio
+import json
 import poplib
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from io import StringIO
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from posthouse.serve.listener import Census, Listener, open_sockets
-from posthouse.serve.log import silent
+from posthouse.serve.log import Logger, logger, silent
 from posthouse.serve.login import Login
 from posthouse.serve.metrics import Metrics
 from posthouse.serve.pop3 import Post, door
@@ -69,13 +71,13 @@ class Place:
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[Place]:
+async def opened(folder: Path, log: Logger | None = None) -> AsyncIterator[Place]:
     async with rooms(folder) as house:
         keyring = Keyring(HOST, None, None, folder)
         login = cast(Login, Doorkeeper({"alice": house.account_id}))
         locks = folder / "locks"
         post = Post(
-            HOST, house.database, house.post.blobs, house.post.hints, login, keyring, locks, silent()
+            HOST, house.database, house.post.blobs, house.post.hints, login, keyring, locks, log or silent()
         )  # fmt: skip
         census = Census()
         listeners = {
@@ -98,12 +100,14 @@ async def opened(folder: Path) -> AsyncIterator[Place]:
             assert census.open == 0
 
 
-def with_poplib(work: Callable[[Place], None], folder: Path, letters: int = 2, loop: str = "uvloop") -> list[int]:
+def with_poplib(
+    work: Callable[[Place], None], folder: Path, letters: int = 2, loop: str = "uvloop", log: Logger | None = None
+) -> list[int]:
     """The work of blocking clients, in a thread; gives what is left in INBOX."""
     left: list[int] = []
 
     async def main() -> None:
-        async with opened(folder) as place:
+        async with opened(folder, log) as place:
             for _ in range(letters):
                 await place.house.deliver()
             await asyncio.to_thread(work, place)
@@ -126,6 +130,24 @@ def test_a_letter_is_read_as_it_lies_in_inbox(tmp_path: Path, service: str, loop
         client.quit()
 
     assert len(with_poplib(work, tmp_path, loop=loop)) == 2
+
+
+def test_logins_are_logged_the_refused_ones_too(tmp_path: Path) -> None:
+    def work(place: Place) -> None:
+        client = place.client()
+        client.user("alice")
+        with pytest.raises(poplib.error_proto):
+            client.pass_("wrong")
+        client.user("alice")
+        client.pass_("secret")
+        client.quit()
+
+    file = StringIO()
+    with_poplib(work, tmp_path, log=logger(file=file))
+    told = [json.loads(line) for line in file.getvalue().splitlines()]
+    assert [(each["event"], each["service"], each["ip"]) for each in told if "service" in each] == [
+        ("login refused", "pop3", "127.0.0.1"), ("logged in", "pop3", "127.0.0.1"),
+    ]  # fmt: skip
 
 
 def test_what_is_marked_goes_at_quit_and_not_before(tmp_path: Path) -> None:

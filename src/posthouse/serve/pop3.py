@@ -120,7 +120,9 @@ class Session(Dialogue[Event]):
         raise ConnectionAbortedError("the client left in the middle of a login")
 
     async def _admit(self, result: Account | LoginFailure) -> None:
+        ip, log = self.visit.ip, self.log
         if isinstance(result, LoginFailure):
+            log.info("login refused", service=Role.POP3.value, ip=ip, why=result.kind.value)
             if result.kind is Why.ABORTED:
                 return self._pop3.err("login given up, or a response was not base64")
             # RFC 3206: AUTH says that the credentials are to be changed, SYS/TEMP that they may be right.
@@ -133,6 +135,7 @@ class Session(Dialogue[Event]):
         except (StoreFault, OSError):
             self._release()
             return self._pop3.err("the maildrop cannot be read now", "SYS/TEMP")
+        log.info("logged in", service=Role.POP3.value, ip=ip, account=str(result.address), mechanism=result.mechanism)
         self._account = result
         self._listing = listing
         self.visit.logged_in()
