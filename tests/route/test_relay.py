@@ -23,7 +23,7 @@ from posthouse.route.relay import Relay, RelaySettings
 from posthouse.serve.relay import CourierSettings, SmtpCourier
 from posthouse.store import queue
 from posthouse.store.database import Fault, StoreFault
-from posthouse.store.hints import QUEUE
+from posthouse.store.hints import QUEUE, RETRY
 from posthouse.store.ids import from_text
 from posthouse.wire.smtp.client import ClientSettings
 from route.names import FakeDns
@@ -327,6 +327,22 @@ def test_an_unreachable_host_is_passed_over_by_the_next_messages(tmp_path: Path)
         hosts = [host for host, *_ in yard.courier.carried]
         assert hosts.count("mx.far.test") == 1
         assert hosts.count("mx2.far.test") == 4
+
+    in_yard(tmp_path, work)
+
+
+def test_who_asks_for_a_retry_gets_one_though_the_host_was_down_a_moment_ago(tmp_path: Path) -> None:
+    async def work(yard: Yard) -> None:
+        yard.courier.answer = lambda host, to: None
+        async with yard.running():
+            await yard.office.submit(ALICE, ["carol@far.test"], LETTER)
+            await yard.until_quiet()
+            yard.courier.answer = lambda host, to: TAKEN
+            await yard.office.db.write(lambda tx: queue.retry(tx, yard.office.clock.now))
+            yard.office.hints.publish(RETRY)
+            yard.office.hints.publish(QUEUE)
+            await yard.until_quiet()
+        assert await yard.office.queued() == []
 
     in_yard(tmp_path, work)
 

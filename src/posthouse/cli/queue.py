@@ -14,7 +14,7 @@ from posthouse.mail.instant import Instant, rfc3339
 from posthouse.mail.journey import Stamp, Step
 from posthouse.store import ids, journeys, queue
 from posthouse.store.database import Transaction
-from posthouse.store.hints import QUEUE
+from posthouse.store.hints import QUEUE, RETRY
 
 PAGE = 1000
 
@@ -96,6 +96,7 @@ def retry_command(
             return queue.retry(tx, now(), identifier, domain)
 
         count = await office.database.write(unit)
+        office.hints.publish(RETRY)
         office.hints.publish(QUEUE)
         return count
 

@@ -35,7 +35,7 @@ from posthouse.mail.mailboxes import Mailbox, mailboxes
 from posthouse.mail.message import Message
 from posthouse.store import directory, queue
 from posthouse.store.database import StoreFault
-from posthouse.store.hints import QUEUE
+from posthouse.store.hints import QUEUE, RETRY
 from posthouse.wire.smtp import syntax
 
 NOTIFY = {"never": Notify.NEVER, "success": Notify.SUCCESS, "failure": Notify.FAILURE, "delay": Notify.DELAY}
@@ -269,6 +269,7 @@ def _list_queue(config_path: Path | None, as_json: bool) -> None:
 def _run_queue(config_path: Path | None, as_json: bool) -> None:
     async def task(office: Office) -> int:
         count = await office.database.write(lambda tx: queue.retry(tx, now()))
+        office.hints.publish(RETRY)
         office.hints.publish(QUEUE)
         return count
 

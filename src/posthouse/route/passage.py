@@ -79,6 +79,10 @@ class Passage:
             self._not_again(hopeful, unasked, tried)
         return tried
 
+    def forget(self) -> None:
+        """No host is passed over any more: somebody says that it is time to try."""
+        self._down.clear()
+
     def same(self, deliveries: Sequence[Delivery], reply: Reply) -> Tried:
         """The same result of ours for every recipient; no host was asked."""
         attempt = Attempt(self._clock(), outcome_of(reply.code), "", "", "", reply)

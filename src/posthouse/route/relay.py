@@ -32,7 +32,7 @@ from posthouse.route.passage import Passage, Tried
 from posthouse.route.settlement import Result, Settlement
 from posthouse.store import queue
 from posthouse.store.database import StoreFault, Transaction
-from posthouse.store.hints import QUEUE
+from posthouse.store.hints import QUEUE, RETRY
 from posthouse.store.queue import Claim
 
 # Seconds for which a route found is used.
@@ -105,7 +105,8 @@ class Relay:
         """Claims and relays until `drain`; a fault of the store is waited out. Cancelled, it gives its leases back."""
         self._stopping = False
         self._held.clear()
-        unsubscribe = self._acceptance.hints.subscribe(QUEUE, self._wake.set)
+        hints = self._acceptance.hints
+        unsubscribe = (hints.subscribe(RETRY, self._passage.forget), hints.subscribe(QUEUE, self._wake.set))
         renewal = asyncio.create_task(self._renew())
         try:
             await self._give_back()
@@ -121,7 +122,8 @@ class Relay:
                     await self._sleep(wait)
             await self._idle.wait()
         finally:
-            unsubscribe()
+            for end in unsubscribe:
+                end()
             renewal.cancel()
             self._stop_claiming()
             await self._abandon()

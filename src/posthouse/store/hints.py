@@ -17,6 +17,8 @@ from time import monotonic
 
 QUEUE = "queue"
 """New or released deliveries wait in the queue."""
+RETRY = "retry"
+"""Somebody asks for what waits to be tried now: told before QUEUE, so that hosts that were down are asked again."""
 
 TOPIC_LIMIT = 200
 """Longest topic in octets."""
@@ -50,7 +52,7 @@ class Hints:
         self._socket: socket.socket | None = None
         self._path: Path | None = None
         self._others: list[str] = []
-        self._untold: set[str] = set()
+        self._untold: dict[str, None] = {}  # in the order of what happened
         self._looked = float("-inf")
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -76,7 +78,7 @@ class Hints:
         if self._loop is not None:
             if not self._untold:
                 self._loop.call_later(TELL_SECONDS, self._tell_all)
-            self._untold.add(topic)
+            self._untold[topic] = None
 
     def subscribe(self, topic: str, callback: Callable[[], None]) -> Callable[[], None]:
         """`callback()` is called after each hint about `topic`, until the function that is returned is called.
@@ -124,7 +126,7 @@ class Hints:
                 asyncio.get_running_loop().call_exception_handler(context)
 
     def _tell_all(self) -> None:
-        topics, self._untold = self._untold, set()
+        topics, self._untold = self._untold, {}
         if self._socket is not None:
             for topic in topics:
                 self._tell(self._socket, topic)
