@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,10 @@ import pytest
 from cli.program import call
 from cli.server import YOU, Server
 from posthouse.config import load
+from posthouse.mail.delivery import Attempt, Outcome, State
+from posthouse.mail.reply import Reply
+from posthouse.store import queue
+from posthouse.store.database import Transaction
 
 
 @pytest.fixture
@@ -229,6 +234,24 @@ def test_the_queue_is_shown_and_changed(server: Server) -> None:
     steps = [stamp["step"] for stamp in server.good("trace", first, "--json").json["stamps"]]
     assert steps[-3:] == ["held", "released", "dropped"]
     assert "took <ann@elsewhere.example> out of the queue" in server.good("trace", first).out
+
+
+def test_every_try_names_its_recipient_though_he_is_done_with(server: Server) -> None:
+    ann, ben = "ann@elsewhere.example", "ben@elsewhere.example"
+    one = server.good("send", "--from", YOU, "--to", ann, "--to", ben, "--json", stdin=b"x").json["id"]
+
+    def end_the_first(tx: Transaction) -> str:
+        (claim,) = queue.claim(tx, 2**60, "test", 1, 1)
+        gone = claim.deliveries[0]
+        attempt = Attempt(0, Outcome.PERMANENT, "mx.elsewhere.example", "192.0.2.1", "", Reply(550, "5.1.1", "No"))
+        assert queue.settle(tx, replace(gone, state=State.FAILED), attempt).taken
+        return str(gone.rcpt.address)
+
+    gone = server.write(end_the_first)
+    shown = server.good("queue", "show", one, "--json").json
+    assert [each["address"] for each in shown["attempts"]] == [gone]
+    assert [each["address"] for each in shown["deliveries"]] == [ann if gone == ben else ben]
+    assert f"<{gone}>   mx.elsewhere.example" in server.good("queue", "show", one).out
 
 
 def test_dropping_is_all_or_nothing(server: Server) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -62,18 +63,22 @@ def list_command(config_path: Path | None, as_json: bool) -> None:
 def show_command(identifier: int, config_path: Path | None, as_json: bool) -> None:
     """One message in the queue: its recipients, and every try so far."""
 
-    async def task(office: Office) -> tuple[queue.Entry, list[tuple[int, Attempt]]]:
-        def unit(tx: Transaction) -> tuple[queue.Entry | None, list[tuple[int, Attempt]]]:
-            return queue.show(tx, identifier), queue.attempts(tx, identifier)
+    async def task(office: Office) -> tuple[queue.Entry, list[_Try]]:
+        def unit(tx: Transaction) -> tuple[queue.Entry | None, list[_Try]]:
+            return queue.show(tx, identifier), _tries(tx, identifier)
 
-        entry, attempts = await office.database.read(unit)
+        entry, tries = await office.database.read(unit)
         if entry is None:
             raise _missing(identifier)
-        return entry, attempts
+        return entry, tries
 
-    entry, attempts = work(config_path, task)
-    data = _facts(entry) | {"attempts": [{"delivery": ids.to_text(d)} | _attempt_facts(a) for d, a in attempts]}
-    show(data, as_json, lambda: _print_entry(entry, attempts))
+    entry, tries = work(config_path, task)
+    data = _facts(entry) | {
+        "attempts": [
+            {"delivery": delivery, "address": address} | _attempt_facts(attempt) for delivery, address, attempt in tries
+        ]
+    }
+    show(data, as_json, lambda: _print_entry(entry, tries))
 
 
 @queue_command.command("retry")
@@ -131,6 +136,25 @@ def release_command(identifiers: tuple[int, ...], config_path: Path | None, as_j
 def drop_command(identifiers: tuple[int, ...], config_path: Path | None, as_json: bool) -> None:
     """Remove messages from the queue. Nobody is told, but the journey keeps a note."""
     _change("dropped", identifiers, config_path, as_json, queue.drop, _drop_stamp)
+
+
+class _Try(NamedTuple):
+    """An attempt, and the recipient it was for."""
+
+    delivery: str
+    address: str
+    attempt: Attempt
+
+
+def _tries(tx: Transaction, identifier: int) -> list[_Try]:
+    """Every try so far. Of a recipient who is done with, only the journey still has the address."""
+    journey = journeys.load(tx, identifier)
+    queued = [stamp.facts for stamp in (journey.stamps if journey else ()) if stamp.step is Step.QUEUED]
+    addresses = {facts.get("delivery"): str(facts.get("address")) for facts in queued}
+    return [
+        _Try(delivery, addresses.get(delivery, ""), attempt)
+        for delivery, attempt in ((ids.to_text(number), each) for number, each in queue.attempts(tx, identifier))
+    ]
 
 
 def _stamp(step: Step, delivery: Delivery, by: str) -> Stamp:
@@ -238,14 +262,13 @@ def _attempt_facts(attempt: Attempt) -> dict[str, object]:
     }
 
 
-def _print_entry(entry: queue.Entry, attempts: Sequence[tuple[int, Attempt]]) -> None:
+def _print_entry(entry: queue.Entry, tries: Sequence[_Try]) -> None:
     at = now()
     message = entry.message
     print(
         f"{ids.to_text(message.journey_id)} from <{message.envelope.mail_from or ''}>, {octets_text(message.size)}, "
         f"in the queue since {rfc3339(message.created)} ({span_text(at - message.created)})"
     )
-    rcpts = {delivery.delivery_id: str(delivery.rcpt.address) for delivery in entry.deliveries}
     print()
     table(
         ("to", "state", ">failures"),
@@ -256,9 +279,9 @@ def _print_entry(entry: queue.Entry, attempts: Sequence[tuple[int, Attempt]]) ->
     table(
         ("at", "for", "host", "answer"),
         [
-            (rfc3339(attempt.at), f"<{rcpts.get(delivery_id, '?')}>",
+            (rfc3339(attempt.at), f"<{address}>",
              f"{attempt.host} [{attempt.ip}]" if attempt.ip else attempt.host, str(attempt.reply))
-            for delivery_id, attempt in attempts
+            for _, address, attempt in tries
         ],
         "Not tried yet.",
     )
