@@ -233,7 +233,10 @@ def test_the_queue_is_shown_and_changed(server: Server) -> None:
     assert "posthouse trace" in server.refused("queue", "show", first)
     steps = [stamp["step"] for stamp in server.good("trace", first, "--json").json["stamps"]]
     assert steps[-3:] == ["held", "released", "dropped"]
-    assert "took <ann@elsewhere.example> out of the queue" in server.good("trace", first).out
+    told = server.good("trace", first).out
+    assert "kept back from <ann@elsewhere.example> by the admin" in told
+    assert "released to <ann@elsewhere.example> by the admin" in told
+    assert "took <ann@elsewhere.example> out of the queue" in told
 
 
 def test_every_try_names_its_recipient_though_he_is_done_with(server: Server) -> None:

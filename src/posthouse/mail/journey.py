@@ -43,8 +43,8 @@ class Step(StrEnum):
     EXPIRED = "expired"              # delivery, address, dsn
     BOUNCED = "bounced"              # to, about (the DSN that was sent)
     DROPPED = "dropped"              # reason
-    HELD = "held"                    # delivery, by
-    RELEASED = "released"            # delivery, by
+    HELD = "held"                    # delivery, address, by
+    RELEASED = "released"            # delivery, address, by
     SIGNED = "signed"                # domain, selectors (DKIM)
     SEALED = "sealed"                # domain, selector, chain (ARC)
     UNSIGNED = "unsigned"            # domain, reason
@@ -96,8 +96,8 @@ _SENTENCES: dict[Step, str] = {
     Step.EXPIRED: "gave up on <{address}> after the longest time allowed",
     Step.BOUNCED: "sent a notice to <{to}> about <{about}>",
     Step.DROPPED: "dropped: {reason}",
-    Step.HELD: "held by {by}",
-    Step.RELEASED: "released by {by}",
+    Step.HELD: "kept back from <{address}> by {by}",
+    Step.RELEASED: "released to <{address}> by {by}",
     Step.SIGNED: "signed as {domain} with the keys {selectors}",
     Step.SEALED: "sealed as {domain} with the key {selector}; the chain of earlier seals: {chain}",
     Step.UNSIGNED: "not signed as {domain}: {reason}",
