@@ -624,6 +624,20 @@ def test_an_account_that_is_suspended_ends_its_sessions(tmp_path: Path) -> None:
     tried(main, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "command", ['LIST "" *', "STATUS INBOX (MESSAGES)", "CREATE x", "SUBSCRIBE x", "FETCH 1 BODY[]"]
+)
+def test_a_closed_account_gets_nothing_more_whatever_it_asks(command: str, tmp_path: Path) -> None:
+    async def main(house: Rooms) -> None:
+        await house.deliver()
+        client = await house.connect().enter("INBOX" if "FETCH" in command else "")
+        await house.database.write(lambda tx: directory.set_suspended(tx, house.account_id, True))
+        client.send(f"x {command}\r\n".encode())
+        assert await client.line() == "* BYE The account is closed"
+
+    tried(main, tmp_path)
+
+
 def test_large_changes_go_in_steps_and_large_copies_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from posthouse.serve.login import Login
 from posthouse.serve.metrics import Metrics
 from posthouse.serve.pop3 import Post, door
 from posthouse.serve.tls import SELF_MADE, Keyring
-from posthouse.store import mailboxes, messages
+from posthouse.store import directory, mailboxes, messages
 from posthouse.store.database import Transaction
 from posthouse.store.maildrop import MaildropLock
 from posthouse.wire import pop3 as wire
@@ -148,6 +148,28 @@ def test_logins_are_logged_the_refused_ones_too(tmp_path: Path) -> None:
     assert [(each["event"], each["service"], each["ip"]) for each in told if "service" in each] == [
         ("login refused", "pop3", "127.0.0.1"), ("logged in", "pop3", "127.0.0.1"),
     ]  # fmt: skip
+
+
+def test_a_closed_account_neither_reads_nor_removes(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(tmp_path) as place:
+            for _ in range(2):
+                await place.house.deliver()
+            reading = await asyncio.to_thread(place.enter)
+            await asyncio.to_thread(reading.dele, 1)
+            await place.house.database.write(lambda tx: directory.set_suspended(tx, place.house.account_id, True))
+            with pytest.raises(poplib.error_proto, match="the account is closed"):
+                await asyncio.to_thread(reading.quit)
+            reading.close()
+            await place.house.database.write(lambda tx: directory.set_suspended(tx, place.house.account_id, False))
+            reading = await asyncio.to_thread(place.enter)
+            await place.house.database.write(lambda tx: directory.set_suspended(tx, place.house.account_id, True))
+            with pytest.raises(poplib.error_proto, match="the account is closed"):
+                await asyncio.to_thread(reading.retr, 1)
+            reading.close()
+            assert len(await place.inbox()) == 2
+
+    run(main(), "uvloop")
 
 
 def test_what_is_marked_goes_at_quit_and_not_before(tmp_path: Path) -> None:

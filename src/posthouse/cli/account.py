@@ -252,6 +252,7 @@ def remove_command(address: Address, yes: bool, config_path: Path | None, as_jso
 
     async def task(office: Office) -> None:
         await office.database.write(lambda tx: directory.remove_account(tx, account.account_id))
+        office.hints.publish(account_topic(account.account_id))
 
     work(config_path, task)
     show({"removed": str(address)}, as_json, lambda: print(f"{address} is removed."))

@@ -14,15 +14,16 @@ from posthouse.serve.listener import Visit
 from posthouse.serve.log import Logger
 from posthouse.serve.login import Account, Login, LoginFailure, Why
 from posthouse.serve.tls import Keyring
-from posthouse.store import mailboxes, messages
+from posthouse.store import directory, mailboxes, messages
 from posthouse.store.blobs import Blobs
-from posthouse.store.database import Database, StoreFault, Transaction
+from posthouse.store.database import Database, Row, StoreFault, Transaction
 from posthouse.store.hints import Hints
 from posthouse.store.maildrop import MaildropLock
 from posthouse.wire import sasl
 from posthouse.wire.pop3 import Auth, AuthResponse, Event, Maildrop, Pass, Quit, Retrieve, ServerEngine, StartTls
 
 PIECE = 64 * 1024  # octets of a message on their way at once
+_CLOSED = "the account is closed"  # suspended or removed since the login
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +155,16 @@ class Session(Dialogue[Event]):
         if account is None:
             raise RuntimeError("RETR before login")
         uid = listing.uids[event.number - 1]
-        columns = ("prefix", "blob_id")
+
+        def unit(tx: Transaction) -> list[Row] | None:
+            if not directory.is_open(tx, account.account_id):
+                return None
+            return messages.fetch(tx, account.account_id, listing.mailbox_id, ((uid, uid),), ("prefix", "blob_id"))
+
         try:
-            rows = await self._post.database.read(
-                lambda tx: messages.fetch(tx, account.account_id, listing.mailbox_id, ((uid, uid),), columns),
-                quick=True,
-            )
+            rows = await self._post.database.read(unit, quick=True)
+            if rows is None:
+                return self._pop3.hang_up(_CLOSED, "AUTH")
             if not rows:
                 return self._pop3.err("that message was removed by another program")
             prefix, blob_id = rows[0]
@@ -178,10 +183,17 @@ class Session(Dialogue[Event]):
         account, listing = self._account, self._listing
         if account is not None and event.deleted:
             uids = tuple((listing.uids[n - 1],) * 2 for n in event.deleted)
+
+            def unit(tx: Transaction) -> bool:
+                if not directory.is_open(tx, account.account_id):
+                    return False
+                messages.expunge(tx, account.account_id, listing.mailbox_id, uids, flagged=0)
+                return True
+
             try:
-                await self._post.database.write(
-                    lambda tx: messages.expunge(tx, account.account_id, listing.mailbox_id, uids, flagged=0)
-                )
+                if not await self._post.database.write(unit):
+                    self._release()
+                    return self._pop3.err(_CLOSED, "AUTH")
             except StoreFault:
                 # RFC 1939 §6: nothing, or not all, was removed.
                 self._release()

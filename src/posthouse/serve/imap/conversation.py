@@ -115,7 +115,7 @@ class Conversation(Dialogue[Event]):
 
     async def _perform(self, request: Request) -> None:
         session, engine = self._session, self._imap
-        answer = await self._answer(HANDLERS[type(request.command)](session, request.command))
+        answer = await self._answer(self._admitted(request))
         if answer is None:
             return
         if session.selected is not None and not engine.closed:
@@ -129,6 +129,14 @@ class Conversation(Dialogue[Event]):
             # The mailbox that was selected was deleted by this very command.
             engine.state = State.AUTHENTICATED
         engine.complete(answer.status, answer.words, answer.code)
+
+    async def _admitted(self, request: Request) -> Answer | None:
+        """The command, unless the account was suspended or removed since the login: then it does nothing any more."""
+        session = self._session
+        if session.account_id and not await session.is_open():
+            session.expel()
+            return None
+        return await HANDLERS[type(request.command)](session, request.command)
 
     async def _answer(self, performance: Awaitable[Answer | None]) -> Answer | None:
         try:

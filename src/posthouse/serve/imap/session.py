@@ -131,6 +131,11 @@ class Session:
         mailbox = await self.read(lambda tx: mailboxes.get(tx, account_id, mailbox_id), quick=True)
         return mailbox is not None and mailbox.deleted > 0
 
+    async def is_open(self) -> bool:
+        """Whether the account may still be used."""
+        account_id = self.account_id
+        return await self.read(lambda tx: directory.is_open(tx, account_id), quick=True)
+
     def expel(self) -> None:
         """The account was suspended or removed since the login."""
         self.selected = None
