@@ -71,7 +71,10 @@ def test_the_demo_works_by_copy_and_paste_and_goes_on_after_a_stop(tmp_path: Pat
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
     base = free_port_base()
     with DemoProcess(tmp_path / "one", base) as first:
-        for folder, words in (("two", f"port {base + 25} for smtp"), ("one", "a demo runs in")):
+        for folder, words in (
+            ("two", f"port {base + 25} for smtp of posthouse.test cannot be had (Address already in use); is a demo"),
+            ("one", "a demo runs in"),
+        ):
             done = subprocess.run(
                 [PROGRAM, "demo", "--dir", tmp_path / folder, "--port-base", str(base)],
                 capture_output=True, text=True, timeout=60,

@@ -200,7 +200,7 @@ class Demo:
                 found = socket.create_server((HOST, port), backlog=BACKLOG)
             except OSError as error:
                 raise DemoError(
-                    f"port {port} for {service} of {site.domain} cannot be had ({error.strerror}); "
+                    f"port {port} for {service} of {site.domain} cannot be had ({_reason(error)}); "
                     "is a demo running already? --port-base chooses other ports"
                 ) from None
             self._open.callback(found.close)
@@ -212,7 +212,7 @@ class Demo:
         try:
             server = await serve_names(self.names, HOST, port)
         except OSError as error:
-            words = f"port {port} for DNS cannot be had ({error.strerror}); --port-base chooses other ports"
+            words = f"port {port} for DNS cannot be had ({_reason(error)}); --port-base chooses other ports"
             raise DemoError(words) from None
         self._open.push_async_callback(server.stop)
         return server.port
@@ -314,6 +314,11 @@ def _lock(path: Path) -> TextIO:
         file.close()
         raise DemoError(f"a demo runs in {path.parent} already; --dir chooses another folder") from None
     return file
+
+
+def _reason(error: OSError) -> str:
+    """The system's words alone: Python's `strerror` goes on about the call that failed."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _write_json(path: Path, data: object) -> None:
