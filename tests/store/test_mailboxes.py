@@ -96,6 +96,13 @@ def test_a_special_use_is_given_once(home: Rooms) -> None:
     assert create(home, "Bin", SpecialUse.TRASH).special_use is SpecialUse.TRASH
 
 
+def test_a_mailbox_made_anew_by_its_standard_name_is_for_the_same_again(home: Rooms) -> None:
+    home.do(lambda tx: mailboxes.delete(tx, home.account_id, "Junk"))
+    assert create(home, "Junk").special_use is SpecialUse.JUNK
+    rename(home, "Trash", "Bin")
+    assert create(home, "Trash").special_use is SpecialUse.NONE
+
+
 def test_there_are_only_so_many_mailboxes(home: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mailboxes, "MAILBOX_LIMIT", 8)
     create(home, "a/b")

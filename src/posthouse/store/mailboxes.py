@@ -151,11 +151,15 @@ def create(
 ) -> Mailbox:
     """Makes a mailbox, not subscribed, with missing superior levels (RFC 3501 §6.3.3); a trailing `/` is cut.
 
+    One that is made anew by its standard name is again for what it was, where no other mailbox is.
     `MailboxError`: ALREADYEXISTS, CANNOT (a name that cannot be, a special use that is taken), LIMIT.
     """
     name = _checked(name)
     if find(tx, account_id, name) is not None:
         raise MailboxError("ALREADYEXISTS", "there is such a mailbox already")
+    usual = dict(_STANDARD).get(name, SpecialUse.NONE)
+    if special_use is SpecialUse.NONE and usual is not SpecialUse.NONE and special(tx, account_id, usual) is None:
+        special_use = usual
     if special_use is not SpecialUse.NONE and special(tx, account_id, special_use) is not None:
         raise MailboxError("CANNOT", "another mailbox has that special use")
     _make_superior(tx, account_id, name, now)
