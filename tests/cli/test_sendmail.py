@@ -76,6 +76,12 @@ def test_line_ends_of_every_kind_become_crlf(server: Server) -> None:
     assert octets.endswith(b"\r\n\r\none\r\ntwo\r\nthree\r\nfour\r\n")
 
 
+def test_a_message_with_crlf_throughout_is_taken_as_it_is(server: Server) -> None:
+    server.good("sendmail", "-t", stdin=b"From: you@example.org\r\nTo: you@example.org\r\nSubject: x\r\n\r\none\r\n")
+    (octets,) = stored(server)
+    assert octets.endswith(b"\r\nSubject: x\r\n\r\none\r\n")
+
+
 def test_text_without_a_header_is_a_body(server: Server) -> None:
     server.good("sendmail", "-f", YOU, "-F", "Jörg", YOU, stdin=b"no header, just text\n")
     (octets,) = stored(server)
@@ -132,6 +138,7 @@ def test_what_notices_shall_do_is_in_the_envelope(server: Server) -> None:
         ((YOU,), LETTER + b"\0", 65),
         ((YOU,), b"Subject: Hello\rBcc: ann@elsewhere.example\n\nA CR begins no field of its own.\n", 65),
         ((YOU,), b"From you Mon Jan  1\nSubject: Hello\rBcc: ann@elsewhere.example\n\nNor here.\n", 65),
+        ((YOU,), b"Subject: Hello\r\r\nBcc: ann@elsewhere.example\r\n\r\nNor here.\r\n", 65),
         (("-t",), b"From: you@example.org\n\nnobody\n", 65),
         ((YOU,), b"From: you@example.org, ann@example.org\n\nx\n", 77),
         (("nobody@example.org",), LETTER, 67),

@@ -42,7 +42,7 @@ NOTIFY = {"never": Notify.NEVER, "success": Notify.SUCCESS, "failure": Notify.FA
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _begins_header = re.compile(rb"From |" + _FIELD.pattern).match
-_header_end = re.compile(rb"\n\r?\n").split
+_header_end = re.compile(rb"\r?\n\r?\n").split
 _has_cr = re.compile(rb"\r(?!\n)").search
 
 
