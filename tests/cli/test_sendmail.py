@@ -99,6 +99,13 @@ def test_mail_of_cron_finds_its_reader(server: Server) -> None:
     assert Message.parse(octets).header.text("from") == "CronDaemon <root@example.org>"
 
 
+def test_one_argument_may_name_several(server: Server) -> None:
+    server.good("sendmail", f"{YOU}, Ann <ann@elsewhere.example>", "ben@elsewhere.example", stdin=LETTER)
+    (_, rcpts), = envelopes(server)
+    assert sorted(rcpts) == ["ann@elsewhere.example", "ben@elsewhere.example"]
+    assert len(stored(server)) == 1
+
+
 def test_an_mbox_line_is_no_header_field(server: Server) -> None:
     server.good("sendmail", YOU, stdin=b"From you@example.org Sat Mar  1 18:15:30 2025\n" + LETTER)
     (octets,) = stored(server)

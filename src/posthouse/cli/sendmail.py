@@ -8,7 +8,7 @@ message or (one was refused, say) none does, and the exit code of sysexits.h tel
 
 import re
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from posthouse.mail.address import Address, AddressError
 from posthouse.mail.compose import ComposeError, format_field, format_mailbox
 from posthouse.mail.envelope import Body, Envelope, Notify, RcptTo, Ret
 from posthouse.mail.headers import Header
-from posthouse.mail.mailboxes import Mailbox, mailboxes
+from posthouse.mail.mailboxes import Mailbox, mailboxes, parse_address_list
 from posthouse.mail.message import Message
 from posthouse.store import directory, queue
 from posthouse.store.database import StoreFault
@@ -197,7 +197,8 @@ async def _submit(office: Office, order: Order, octets: bytes) -> Receipt:
     written = _written_by(header, origin)
     sender = _qualified(order.mail_from, origin) if order.mail_from is not None else written or caller
     octets = _with_author(octets, header, order, written or sender or caller)
-    found = [_qualified(text, origin) for text in order.recipients]
+    # One argument may name several: cron hands on MAILTO="a, b" as it stands.
+    found = [_qualified(each.raw, origin) for text in order.recipients for each in _listed(text)]
     if order.from_header:
         found += _addressed(header, origin)
     rcpts = tuple(RcptTo(address, notify=order.notify) for address in dict.fromkeys(found) if address is not None)
@@ -223,6 +224,10 @@ def _qualified(text: str, origin: str) -> Address | None:
         return Address.parse(text if "@" in text else f"{text}@{origin}")
     except AddressError as error:
         raise Complaint(f"{text!r} is no mail address: {error}", EX_DATAERR) from None
+
+
+def _listed(text: str) -> Sequence[Mailbox]:
+    return mailboxes(parse_address_list(text.encode("utf-8", "surrogateescape")))
 
 
 def _in_field(header: Header, name: str) -> list[Mailbox]:
