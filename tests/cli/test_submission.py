@@ -125,6 +125,14 @@ def test_how_tls_begins_is_found_out_or_said_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_where_nobody_listens_is_said_without_numbers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    with pytest.raises(Complaint) as caught:
+        submit(Place.parse(f"127.0.0.1:{port}"), None, "you", "secret", LETTER, b"x\r\n")
+    assert str(caught.value) == f"127.0.0.1:{port}: Connection refused"
+
+
 def test_a_certificate_that_is_not_to_be_trusted_ends_it_also_where_tls_was_only_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,9 @@ def submit(place: Place, ca: Path | None, login: str, password: str, envelope: E
     except ssl.SSLError as error:
         hint = f"; where it begins by STARTTLS, say smtp://{place}" if place.at_once else ""
         raise Complaint(f"{place}: there is no TLS ({error.reason or error}){hint}", EX_TEMPFAIL) from None
-    except (OSError, EOFError) as error:
+    except OSError as error:
+        raise Complaint(f"{place}: {error.strerror or error}", EX_TEMPFAIL) from None
+    except EOFError as error:
         raise Complaint(f"{place}: {error}", EX_TEMPFAIL) from None
     except (ProtocolError, SaslError) as error:
         raise Complaint(f"{place}: {error}", EX_UNAVAILABLE) from None
