@@ -11,8 +11,10 @@ from cli.program import call
 from cli.server import YOU, Server
 from posthouse.config import load
 from posthouse.mail.delivery import Attempt, Outcome, State
+from posthouse.mail.instant import HOUR
+from posthouse.mail.journey import Stamp, Step
 from posthouse.mail.reply import Reply
-from posthouse.store import queue
+from posthouse.store import ids, journeys, queue
 from posthouse.store.database import Transaction
 
 
@@ -270,6 +272,16 @@ def test_a_line_of_the_list_names_a_few_recipients(server: Server) -> None:
     assert "<r0@elsewhere.example>, <r1@elsewhere.example>, <r2@elsewhere.example>, 6 more" in listed
     assert "9 waiting" in listed
     assert "r3@" not in listed
+
+
+def test_the_list_tells_when_a_message_came_and_not_when_its_connection_did(server: Server) -> None:
+    at = 1_750_000_000_000_000
+
+    def begin(tx: Transaction) -> None:
+        journeys.begin(tx, ids.at(at), "1@far.test", [Stamp(at - HOUR, Step.CONNECTED), Stamp(at, Step.ACCEPTED)])
+
+    server.write(begin)
+    assert "2025-06-15T15:06:40Z" in server.good("trace", "--list").out
 
 
 def test_a_message_goes_to_all_or_to_none(server: Server) -> None:

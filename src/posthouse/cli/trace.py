@@ -115,7 +115,8 @@ def _facts(journey: Journey) -> dict[str, object]:
 
 
 def _summary(journey: Journey) -> tuple[str, str, str, str, str]:
-    """One line of the list: id, time, from, to, and how it stands with each recipient."""
+    """One line of the list: id, when the message came (its connection may be hours older), from, to, and how it stands
+    with each recipient."""
     mail_from = ""
     stands: dict[str, str] = {}
     reached: list[str] = []
@@ -136,9 +137,8 @@ def _summary(journey: Journey) -> tuple[str, str, str, str, str]:
     shown = [f"<{address}>" for address in islice(stands, NAMED)]
     if len(stands) > NAMED:
         shown.append(f"{len(stands) - NAMED} more")
-    first = journey.stamps[0].at if journey.stamps else ids.instant(journey.journey_id)
     return (
-        ids.to_text(journey.journey_id), rfc3339(first), f"<{mail_from}>",
+        ids.to_text(journey.journey_id), rfc3339(ids.instant(journey.journey_id)), f"<{mail_from}>",
         ", ".join(shown), ", ".join(f"{count} {how}" for how, count in counts.items()),
     )
 
