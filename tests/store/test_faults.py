@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -291,6 +291,29 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreFault) as caught:
         open_sqlite(tmp_path / "post.db")
     assert caught.value.broken
+
+
+OPEN_AND_CLOSE = """
+import asyncio, sys
+from pathlib import Path
+from posthouse.store.sqlite import open_sqlite
+
+asyncio.run(open_sqlite(Path(sys.argv[1])).close())
+"""
+
+
+def test_a_database_opened_again_leaves_the_log_to_those_who_have_it_open(tmp_path: Path) -> None:
+    """As a reload does; then a command comes and goes, and would tidy up if it took itself for the last."""
+    rooms = Rooms("sqlite", tmp_path)
+    rooms.settle_in()
+    path = tmp_path / "post.db"
+    rooms.run(open_sqlite(path).close())
+    subprocess.run([sys.executable, "-c", OPEN_AND_CLOSE, str(path)], check=True, timeout=60)
+    assert path.with_name("post.db-wal").exists()
+    rooms.do(lambda tx: mailboxes.create(tx, rooms.account_id, "Kept", NOON))
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT COUNT(*) FROM mailboxes WHERE name = 'Kept'").fetchone() == (1,)
+    rooms.close()
 
 
 def test_a_folder_that_is_not_there_is_a_clear_fault(tmp_path: Path) -> None:

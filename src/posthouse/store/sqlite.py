@@ -20,6 +20,7 @@ would cost every delivery a second page); what removed mail leaves is used again
 """
 
 import asyncio
+import contextlib
 import os
 import sqlite3
 import threading
@@ -125,8 +126,7 @@ def open_sqlite(path: Path, *, readers: int = 2, reserve: int = RESERVE) -> Sqli
     database of ours, is newer than this program, or cannot be opened.
     """
     try:
-        # The log and its index take their permissions from the file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make(path)
         with closing(Turn(path)) as turn:
             # SQLite waits for nobody while it makes a log, or does away with one.
             turn.take()
@@ -138,3 +138,14 @@ def open_sqlite(path: Path, *, readers: int = 2, reserve: int = RESERVE) -> Sqli
     except sqlite3.Error as error:
         fault = fault_of(error) or StoreFault(Fault.BROKEN, str(error))
         raise StoreFault(fault.fault, f"cannot open the database {path}: {error}") from error
+
+
+def _make(path: Path) -> None:
+    """Makes the file where there is none: the log and its index take their permissions from it. Raises OSError.
+
+    A file that is there is never touched but through SQLite. Closing any descriptor of it would take away all locks
+    that this process has on it (POSIX), those of a house that is in service beside the one that begins among them; the
+    next program to close the database would then take itself for the last one, and remove the log under the others.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
