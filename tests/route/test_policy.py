@@ -199,6 +199,15 @@ def test_who_is_exempted_need_not_be_proven() -> None:
             assert set(spoken(ruling)) & {"dmarc-exempted", "dmarc-unproven", "unproven-late"} == {"dmarc-exempted"}
 
 
+def test_nor_is_the_policy_waited_for_that_would_not_be_kept() -> None:
+    unknown = {"_dmarc.far.test": {"TXT": "SERVFAIL"}}
+    for named in (Exemptions(monitor=frozenset({"far.test"})), Exemptions(networks=(ip_network("192.0.2.0/24"),))):
+        for preset in Preset:
+            ruling = ruled(letter(), SPF_FAIL, unknown, preset=preset, exemptions=named)
+            assert isinstance(ruling.decision, Accept)
+            assert set(spoken(ruling)) & {"dmarc-exempted", "dmarc-unknown", "spf-fail"} == {"dmarc-exempted"}
+
+
 def test_a_fault_that_decides_nothing_defers_nothing() -> None:
     accepted = [
         # The signature alone makes DMARC pass.
@@ -290,6 +299,20 @@ def test_a_trusted_forwarder_is_known_by_name_signature_or_network(exemptions: E
     assert ruling.overrides == (("trusted_forwarder", told),)
     # Neither does the SPF failure count that forwarding brings with it.
     assert "spf-fail" not in spoken(ruling)
+
+
+@pytest.mark.parametrize("policy", [{}, dmarc("p=none")], ids=["no-record", "none"])
+@pytest.mark.parametrize("preset", Preset)
+def test_a_trusted_forwarder_is_believed_where_there_is_no_policy_to_be_kept(policy: Records, preset: Preset) -> None:
+    exemptions = Exemptions(networks=(ip_network("192.0.2.0/24"),))
+    ruling = ruled(letter(), SPF_FAIL, policy, exemptions=exemptions, preset=preset, ours=("far.test",))
+    assert isinstance(ruling.decision, Accept)
+    assert ruling.lines[0] == ("passed-on", 0, "192.0.2.0/24 is a trusted forwarder")
+    assert not set(spoken(ruling)) & {"spf-fail", "poses-as-us", "dmarc-exempted"}
+    assert not ruling.stranger
+    assert ruling.overrides == ()
+    # Of what proves itself there is nothing to be said.
+    assert "passed-on" not in spoken(ruled(letter(), SPF_PASS, dmarc("p=none"), exemptions=exemptions, preset=preset))
 
 
 def test_a_forwarder_at_another_address_is_not_believed() -> None:

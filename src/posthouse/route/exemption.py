@@ -2,6 +2,7 @@
 
     exemption = exempt(findings, Exemptions(sealers=frozenset({"lists.example.org"})))
     exemption.sentence, exemption.reason        for the journey; for the report to the author's domain (RFC 9990)
+    carrier(findings, exemptions)               the forwarder or list that brought it, whatever the domain asks for
 
 Lists and forwarders break what DMARC compares (RFC 7960). An exception is made only for somebody who has proved to be
 the one that the settings name: by SPF, by a signature, by the name of its address, or by its network. An ARC chain
@@ -70,11 +71,21 @@ def exempt(findings: Findings, exemptions: Exemptions) -> Exemption | None:
     if found is None:
         return None
     asked = found.requested if found.result == "temperror" else enforced(findings, exemptions)
-    if asked == "none":
+    # Of a record that cannot be had now nobody knows what it asks for.
+    unknown = found.result == "temperror" and found.record is None
+    if asked == "none" and not unknown:
         return None
     domain = _within(found.author_domain, exemptions.monitor)
     if domain:
         return Exemption(f"the settings only watch {domain}", Reason("local_policy", f"{domain} is only monitored"))
+    brought = carrier(findings, exemptions)
+    if brought is not None:
+        return brought
+    return _sealed(findings, exemptions.sealers) if findings.arc is not None and exemptions.sealers else None
+
+
+def carrier(findings: Findings, exemptions: Exemptions) -> Exemption | None:
+    """Whom the settings trust to pass on what others wrote, if it was he who brought it."""
     domain = next((named for each in _names(findings) if (named := _within(each, exemptions.forwarders))), "")
     if not domain:
         domain = _network(findings.ip, exemptions.networks)
@@ -83,7 +94,7 @@ def exempt(findings: Findings, exemptions: Exemptions) -> Exemption | None:
     domain = next((named for each in proven(findings) if (named := _within(each, exemptions.mailing_lists))), "")
     if domain:
         return Exemption(f"{domain} is a known mailing list", Reason("mailing_list", domain))
-    return _sealed(findings, exemptions.sealers) if findings.arc is not None and exemptions.sealers else None
+    return None
 
 
 def detour(case: Case, findings: Findings) -> str:

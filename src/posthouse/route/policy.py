@@ -27,7 +27,7 @@ from posthouse.mail.reply import Reply
 from posthouse.mail.verdict import Accept, Decision, Defer, Quarantine, Reject
 from posthouse.route.authentication import Findings
 from posthouse.route.case import Case
-from posthouse.route.exemption import Exemption, Exemptions, detour, enforced, exempt, proven, vouched
+from posthouse.route.exemption import Exemption, Exemptions, carrier, detour, enforced, exempt, proven, vouched
 
 
 class Preset(StrEnum):
@@ -76,14 +76,21 @@ UNEXAMINED: Final = Ruling(Accept("unexamined", "no check is switched on"))
 
 
 class View(NamedTuple):
-    """What the lines look at. `exemption`: why the author's DMARC policy is not kept, if it is not. `enforced`: what a
-    DMARC failure asks for. `late`: an answer that cannot be had was waited for long enough."""
+    """What the lines look at. `exemption`: why the author's DMARC policy is not kept, if it is not. `carrier`: who is
+    trusted to pass on mail, and brought it. `enforced`: what a DMARC failure asks for. `late`: an answer that cannot be
+    had was waited for long enough."""
 
     case: Case
     findings: Findings
     exemption: Exemption | None
+    carrier: Exemption | None
     enforced: Disposition
     late: bool
+
+    @property
+    def excused(self) -> bool:
+        """Whether somebody is trusted who breaks what SPF proves."""
+        return self.exemption is not None or self.carrier is not None
 
 
 # A sentence where the line applies, "" where not; and how many times its points count.
@@ -109,13 +116,20 @@ def _exempted(view: View) -> Applies:
     return (view.exemption.sentence, 1) if view.exemption is not None else _NO
 
 
+def _passed_on(view: View) -> Applies:
+    found = view.findings.dmarc
+    if view.carrier is None or view.exemption is not None or (found is not None and found.result == "pass"):
+        return _NO
+    return view.carrier.sentence, 1
+
+
 def _dmarc_unknown(known: bool, late: bool, view: View) -> Applies:
     """`known`: the record is at hand, and only whether something speaks for its domain is not."""
     found = view.findings.dmarc
     if found is None or found.result != "temperror" or view.late is not late or (found.record is not None) is not known:
         return _NO
     # RFC 9989 §4.10.1: left to the receiver. What would be taken whatever the answer is need not wait for it.
-    if known and (found.requested == "none" or view.exemption is not None):
+    if view.exemption is not None or (known and found.requested == "none"):
         return _NO
     return (f"{found.verdict.reason}; that has been so for long" if late else found.verdict.reason), 1
 
@@ -139,7 +153,7 @@ def _dmarc_by_detour(view: View) -> Applies:
 def _spf(result: str, view: View) -> Applies:
     found = view.findings.spf
     # RFC 7208 §8.4: what somebody else vouches for need not come from where its author's mail comes from.
-    if found is None or found.result != result or view.exemption is not None or vouched(view.findings):
+    if found is None or found.result != result or view.excused or vouched(view.findings):
         return _NO
     return found.verdict.reason, 1
 
@@ -158,7 +172,7 @@ def _nothing_proven(view: View) -> Applies:
 def _poses_as_us(view: View) -> Applies:
     findings = view.findings
     found = findings.dmarc
-    if not findings.ours or view.exemption is not None or (found is not None and found.result == "pass"):
+    if not findings.ours or view.excused or (found is not None and found.result == "pass"):
         return _NO
     # A domain without a DMARC record of its own is aligned with what passes all the same.
     if findings.author.domain in proven(findings):
@@ -202,6 +216,7 @@ QUARANTINE, DEFER, REJECT = Action.QUARANTINE, Action.DEFER, Action.REJECT
 RULES: Final = (
     #    name                applies                        cautious    balanced    strict      refusal
     Rule("dmarc-exempted",   _exempted,                     0,          0,          0),
+    Rule("passed-on",        _passed_on,                    0,          0,          0),
     Rule("dmarc-unknown",    partial(_dmarc_unknown, False, False), 0,  DEFER,      DEFER,      _come_again),
     Rule("dmarc-late",       partial(_dmarc_unknown, False, True), 0,   2,          DEFER,      _come_again),
     # Whoever breaks the names of a domain that would speak for the author must gain nothing by it.
@@ -252,7 +267,8 @@ class Policy:
         if findings.waived:
             return Ruling(Accept("trusted", findings.waived))
         exemption = exempt(findings, self._exemptions)
-        view = View(case, findings, exemption, enforced(findings, self._exemptions), late)
+        brought = carrier(findings, self._exemptions)
+        view = View(case, findings, exemption, brought, enforced(findings, self._exemptions), late)
         lines: list[Line] = []
         score = 0
         for rule, cell in self._table:
@@ -283,7 +299,7 @@ class Policy:
 
 def _is_stranger(view: View) -> bool:
     listed = view.findings.dnsbl
-    return view.exemption is None and not vouched(view.findings) and not (listed is not None and listed.score < 0)
+    return not view.excused and not vouched(view.findings) and not (listed is not None and listed.score < 0)
 
 
 def awaits_names(ruling: Ruling) -> bool:
