@@ -112,6 +112,29 @@ def test_one_reporter_has_a_share_of_a_day(rooms: Rooms, monkeypatch: pytest.Mon
     assert keep(rooms, reporter="third.example") is Fate.KEPT
 
 
+def test_who_only_claims_to_be_a_reporter_takes_no_room_from_who_is(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feedback, "DAY_OCTETS", 3_000)
+    for number in range(3):
+        keep(rooms, LINE, LINE, LINE, report_id=f"forged-{number}", reporter=f"r{number}.example", proven=False)
+    assert keep(rooms, LINE, report_id="forged", proven=False) is Fate.TOO_MUCH
+    assert keep(rooms, LINE) is Fate.KEPT
+
+
+def test_nor_a_name_that_a_report_goes_by(rooms: Rooms) -> None:
+    assert keep(rooms, LINE, LINE._replace(source_ip="192.0.2.2"), proven=False) is Fate.KEPT
+    assert keep(rooms, LINE, proven=False) is Fate.KNOWN
+    assert keep(rooms, LINE._replace(messages=3), messages=3) is Fate.KEPT
+    # The true one stands in the place of the forged one.
+    everything = Span(0, proven=False)
+    assert [line.messages for line in rooms.see(partial(feedback.sources, span=everything))] == [3]
+    (kept,) = rooms.see(partial(feedback.reports, span=everything, kind=Kind.AGGREGATE))
+    assert kept.proven
+    assert keep(rooms, LINE) is Fate.KNOWN
+    assert keep(rooms, LINE, proven=False) is Fate.KNOWN
+
+
 def test_what_is_old_is_forgotten_a_part_at_a_time(rooms: Rooms) -> None:
     for number in range(3):
         keep(rooms, LINE, report_id=str(number))

@@ -6,7 +6,8 @@
     sources(tx, …), days(tx, …)     summed up
 
 What a stranger can make us keep is bounded: octets of one report, and of all that were taken in a day, from one
-reporter and from all. A report that somebody sends twice is kept once.
+reporter and from all. A report that somebody sends twice is kept once. Whoever only claims to be a reporter takes
+nothing from one who is proved to be it: neither room nor a name that a report goes by.
 """
 
 from collections.abc import Iterable, Sequence
@@ -132,10 +133,13 @@ _COLUMNS = (
     "report_key, journey_id, kind, domain, period_begin, period_end, proven, messages, passed, left_out, reporter,"
     " organization, report_id, facts"
 )
-_KNOWN = "SELECT 1 FROM received_reports WHERE reporter = $1 AND report_id = $2 AND domain = $3 AND kind = $4"
+_KNOWN = (
+    "SELECT report_key, proven FROM received_reports"
+    " WHERE reporter = $1 AND report_id = $2 AND domain = $3 AND kind = $4"
+)
 _TAKEN = (
     "SELECT COALESCE(SUM(octets), 0), COALESCE(SUM(CASE WHEN reporter = $2 THEN octets ELSE 0 END), 0)"
-    " FROM received_reports WHERE report_key >= $1"
+    " FROM received_reports WHERE report_key >= $1 AND proven >= $3"
 )
 _KEEP = (
     f"INSERT INTO received_reports ({_COLUMNS}, octets)"  # noqa: S608
@@ -189,13 +193,16 @@ def dismiss(tx: Transaction, arrival: Arrival) -> bool:
 
 def keep(tx: Transaction, report: ReceivedReport, lines: Sequence[Line] = ()) -> Fate:
     """Stores a report, once; of its lines those with most messages, as many as REPORT_OCTETS hold."""
-    if tx.one(_KNOWN, report.reporter, report.report_id, report.domain, report.kind.value) is not None:
+    known = tx.one(_KNOWN, report.reporter, report.report_id, report.domain, report.kind.value)
+    if known is not None and (known[1] or not report.proven):
         return Fate.KNOWN
     kept, octets = _fitting(lines, len(report.facts) + _REPORT_COST)
-    row = tx.one(_TAKEN, ids.at(report.received - DAY), report.reporter)
+    row = tx.one(_TAKEN, ids.at(report.received - DAY), report.reporter, int(report.proven))
     taken, by_reporter = (row[0], row[1]) if row is not None else (0, 0)
     if taken + octets > DAY_OCTETS or by_reporter + octets > REPORTER_OCTETS:
         return Fate.TOO_MUCH
+    if known is not None:
+        _forget(tx, [(known[0],)])
     left_out = sum(line.messages for line in lines) - sum(line.messages for line in kept)
     tx.execute(
         _KEEP, report.report_key, report.journey_id, report.kind.value, report.domain, report.begin, report.end,
@@ -268,10 +275,14 @@ def sweep(tx: Transaction, before: Instant, names_before: Instant, limit: int = 
     """Forgets what was received before `before`, a part at a time, and names asked for before `names_before`; gives
     how many reports went."""
     old = [(row[0],) for row in tx.all(_OLD, ids.at(before), limit)]
-    tx.many("DELETE FROM received_lines WHERE report_key = $1", old)
-    tx.many("DELETE FROM received_reports WHERE report_key = $1", old)
+    _forget(tx, old)
     tx.execute("DELETE FROM source_names WHERE asked < $1", names_before)
     return len(old)
+
+
+def _forget(tx: Transaction, report_keys: Sequence[tuple[int]]) -> None:
+    tx.many("DELETE FROM received_lines WHERE report_key = $1", report_keys)
+    tx.many("DELETE FROM received_reports WHERE report_key = $1", report_keys)
 
 
 def _bounds(span: Span) -> tuple[Instant, int, str]:
