@@ -226,17 +226,21 @@ class Reception:
             return None, UNEXAMINED, ()
         findings = await inspection.authentication.examine(case)
         ruling = inspection.policy.judge(case, findings)
-        if inspection.outages is not None and awaits_names(ruling):
-            domain = findings.author.domain
-            if not await inspection.outages.is_late(case, domain):
-                return findings, ruling, (inspection.outages.noting(case, domain),)
-            ruling = inspection.policy.judge(case, findings, late=True)
-        if not ruling.stranger or inspection.greylisting is None:
-            return findings, ruling, ()
-        answer = await inspection.greylisting.ask(case)
-        if answer.decision is not None:
-            ruling = replace(ruling, decision=answer.decision)
-        return findings, ruling, (answer.unit,) if answer.unit is not None else ()
+        ended: Unit | None = None
+        if inspection.outages is not None:
+            ended = inspection.outages.ending(findings)
+            if awaits_names(ruling):
+                domain = findings.author.domain
+                if not await inspection.outages.is_late(case, domain):
+                    return findings, ruling, (inspection.outages.noting(case, domain),)
+                ruling = inspection.policy.judge(case, findings, late=True)
+        greeted: Unit | None = None
+        if ruling.stranger and inspection.greylisting is not None:
+            answer = await inspection.greylisting.ask(case)
+            greeted = answer.unit
+            if answer.decision is not None:
+                ruling = replace(ruling, decision=answer.decision)
+        return findings, ruling, tuple(unit for unit in (ended, greeted) if unit is not None)
 
     async def _refuse(
         self,

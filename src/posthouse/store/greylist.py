@@ -3,6 +3,7 @@
     state = look(tx, attempt, now)           FRESH, EARLY, READY or KNOWN; TOUCHED: known and written down today
     put_off(tx, attempt, now)                FRESH or EARLY: it is written down that somebody was asked to come again
     let_in(tx, attempt, now)                 READY or KNOWN: from now on this client is known for this author's domain
+    forget(tx, attempt)                      it is as if it had never been put off
 
 An attempt is a client's network, the author in the envelope and the first recipient. Who comes again after
 `PATIENCE`, and before `WINDOW` is over, has shown that it keeps a queue, as nearly every honest server does and most
@@ -114,8 +115,13 @@ def put_off(tx: Transaction, attempt: Attempt, now: Instant) -> None:
 
 def let_in(tx: Transaction, attempt: Attempt, now: Instant) -> None:
     """Writes down that it has come again."""
-    tx.execute(_FORGET, attempt.attempt)
+    forget(tx, attempt)
     tx.execute(_KNOW, attempt.client, now)
+
+
+def forget(tx: Transaction, attempt: Attempt) -> None:
+    """What it was waiting for is over."""
+    tx.execute(_FORGET, attempt.attempt)
 
 
 def sweep(tx: Transaction, now: Instant) -> int:

@@ -1,0 +1,64 @@
+"""Names that do not answer: mail waits for them for half a day of one outage, and not for two hiccups far apart."""
+
+from pathlib import Path
+
+import pytest
+
+from posthouse.checks.zonefile import Records
+from posthouse.mail.instant import HOUR
+from posthouse.mail.journey import Step
+from posthouse.route.authentication import Authentication, CheckSettings
+from posthouse.route.outage import Outages
+from posthouse.route.reception import Inspection, Reception
+from route.deskwork import FAR, World
+from route.office import Office, in_office
+
+REJECTING: Records = {**FAR, "_dmarc.far.test": {"TXT": "v=DMARC1; p=reject"}}
+BROKEN: tuple[Records, ...] = (
+    {**REJECTING, "_dmarc.far.test": {"TXT": "SERVFAIL"}},
+    {**REJECTING, "far.test": {"TXT": "SERVFAIL"}},
+)
+
+
+def watched(office: Office, world: World) -> None:
+    """The office examines what comes in, and remembers whose names did not answer."""
+    checks = Authentication(world, CheckSettings("mx.posthouse.test", ()))
+    office.reception = Reception(office.acceptance, inspection=Inspection(checks, outages=Outages(office.db)))
+
+
+async def bring(office: Office) -> str:
+    """The code for one more letter, and whether it was judged without an answer."""
+    reply = (await office.receive("carol@far.test", ["alice@posthouse.test"]))[-1]
+    facts = next(stamp.facts for stamp in (await office.journey(reply)).stamps if stamp.step is Step.DECISION)
+    spoken = [str(facts["rule"]), *map(str, facts.get("lines") or ())]  # type: ignore[call-overload]
+    late = any(line.startswith(("dmarc-late", "unproven-late")) for line in spoken)
+    return f"{reply.code}{' late' if late else ''}"
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=["policy", "spf"])
+def test_what_does_not_answer_for_half_a_day_is_waited_for_no_longer(tmp_path: Path, broken: Records) -> None:
+    async def scene(office: Office) -> None:
+        watched(office, World(broken))
+        for hours in (0, 6, 5):
+            office.clock.pass_by(hours * HOUR)
+            assert await bring(office) == "451"
+        office.clock.pass_by(HOUR)
+        assert await bring(office) == "250 late"
+
+    in_office(tmp_path, scene)
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=["policy", "spf"])
+def test_two_faults_with_an_answer_between_them_are_not_one(tmp_path: Path, broken: Records) -> None:
+    async def scene(office: Office) -> None:
+        world = World(broken)
+        watched(office, world)
+        assert await bring(office) == "451"
+        office.clock.pass_by(HOUR)
+        world.become(REJECTING)
+        assert await bring(office) == "250"
+        office.clock.pass_by(24 * HOUR)
+        world.become(broken)
+        assert await bring(office) == "451"
+
+    in_office(tmp_path, scene)
