@@ -466,6 +466,9 @@ def test_who_lives_here_gets_suspect_mail_into_junk_though_others_elsewhere_do_n
         journey = await office.journey(replies[-1])
         (dropped,) = [stamp for stamp in journey.stamps if stamp.step is Step.DROPPED]
         assert dropped.facts == {"address": DAVE, "reason": f"not sent on: suspect mail (<{DAVE}>)"}
+        # Told where it happens, after the decision that it follows from.
+        order = [Step.DECISION, Step.DELIVERED, Step.DROPPED]
+        assert [stamp.step for stamp in journey.stamps if stamp.step in order] == order
         # Nobody is told of a delivery to the whole group.
         told = [stamp.facts["about"] for stamp in journey.stamps if stamp.step is Step.BOUNCED]
         assert told == ([[ALICE]] if ALICE in rcpts else [])

@@ -72,7 +72,7 @@ class _Ways:
     """Where a message goes: accounts with the addresses that led there, addresses elsewhere, and what to report.
 
     `sent_on` are the addresses of ours that led elsewhere, in their order, `groups` those of them that lead to others
-    as well.
+    as well. `stamps` tell of the recipients, `left_out` of those whom the decision keeps it from.
     """
 
     accounts: dict[int, tuple[Address, list[Address]]] = field(default_factory=dict)
@@ -81,6 +81,7 @@ class _Ways:
     groups: list[Address] = field(default_factory=list)
     direct: bool = False
     stamps: list[Stamp] = field(default_factory=list)
+    left_out: list[Stamp] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -212,6 +213,7 @@ class Acceptance:
         for account_id in sorted(ways.accounts):
             stamps += self._place(tx, letter, account_id, *ways.accounts[account_id])
             topics.append(account_topic(account_id))
+        stamps += ways.left_out
         if onward is not None:
             stamps += self._enqueue(tx, letter, ways, onward)
             topics.append(QUEUE)
@@ -377,7 +379,7 @@ def _leave(tx: Transaction, letter: Letter, ways: _Ways, ready: Ready, workshop:
             raise
         for address in ways.remote:
             reason = f"not sent on: {unfit.reason} (<{address}>)"
-            ways.stamps.append(Stamp(letter.now, Step.DROPPED, {"address": str(address), "reason": reason}))
+            ways.left_out.append(Stamp(letter.now, Step.DROPPED, {"address": str(address), "reason": reason}))
         # Nobody is told that a whole group has it.
         ways.notices = [notice for notice in ways.notices if notice.rcpt.address not in ways.sent_on]
         return None
