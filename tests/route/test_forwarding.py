@@ -511,6 +511,19 @@ def test_a_message_that_may_not_be_sent_on_is_refused_with_a_journey(tmp_path: P
     in_office(tmp_path, work)
 
 
+@pytest.mark.parametrize(("mail_from", "broken"), [(CAROL, FAR), (ALICE, OURS)])
+def test_a_fault_of_the_dns_refuses_nothing_for_good(tmp_path: Path, mail_from: str, broken: str) -> None:
+    async def work(office: Office) -> None:
+        examine(office, names({broken: {"TXT": "SERVFAIL"}, "_dmarc.posthouse.test": {"TXT": "v=DMARC1; p=none"}}))
+        await office.alias(INFO, DAVE)
+        reply = (await office.receive(mail_from, [INFO], LETTER.replace(CAROL.encode(), mail_from.encode())))[-1]
+        assert (reply.code, reply.enhanced) == (451, "4.7.5")
+        (decision,) = [stamp for stamp in (await office.journey(reply)).stamps if stamp.step is Step.DECISION]
+        assert (decision.facts["action"], decision.facts["rule"]) == ("defer", "forward")
+
+    in_office(tmp_path, work)
+
+
 def test_the_octets_go_on_as_they_came(tmp_path: Path) -> None:
     async def work(office: Office) -> None:
         await give_keys(office)

@@ -120,6 +120,12 @@ class Findings:
             yield self.dmarc.verdict
 
     @property
+    def unfinished(self) -> bool:
+        """Whether a later try could find a proof of who sent it, since something could not be asked for now."""
+        asked = (self.spf, self.dmarc, *self.signatures)
+        return any(found is not None and found.result == "temperror" for found in asked)
+
+    @property
     def results(self) -> tuple[Result, ...]:
         """What Authentication-Results tells (RFC 8601 §2.7)."""
         return summarize(

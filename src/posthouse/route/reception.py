@@ -290,6 +290,10 @@ def _look_up(
 
 def _not_sent_on(ruling: Ruling, findings: Findings | None, reply: Reply) -> Ruling:
     """What becomes of a ruling where nobody here gets the message and it may not be sent on."""
+    if findings is not None and findings.unfinished:
+        # A fault of the DNS refuses nothing for good.
+        later = Reply(451, "4.7.5", f"{reply.text}; the DNS does not tell now who sent it, try again")
+        return replace(ruling, decision=Defer("forward", later.text, later))
     decision = Reject("forward", reply.text, reply)
     if findings is None or findings.dmarc is None or findings.dmarc.result != "fail":
         return replace(ruling, decision=decision)
