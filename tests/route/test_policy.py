@@ -223,6 +223,26 @@ def test_a_fault_that_decides_nothing_defers_nothing() -> None:
         assert isinstance(ruled(octets, zone, policy).decision, Accept)
 
 
+@pytest.mark.parametrize("preset", [BALANCED, STRICT])
+def test_a_proof_that_cannot_be_had_now_never_refuses_for_good(preset: Preset) -> None:
+    lists = (DnsList("bl.test", "address", 5),)
+    listed = {"7.2.0.192.bl.test": {"A": "127.0.0.2"}, "7.2.0.192.in-addr.arpa": {}}
+    key = {KEYS["far.test"].dns_name: {"TXT": "SERVFAIL"}}
+    zones = (SPF_FAIL, listed, dmarc("p=none"))
+    signed = letter(signers="far.test")
+    for octets, more, kind in ((signed, key, Defer), (letter(), {}, Reject)):
+        ruling = ruled(octets, *zones, more, preset=preset, lists=lists, ours=("far.test",))
+        assert isinstance(ruling.decision, kind)
+        assert ruling.decision.rule == ("score" if preset is BALANCED else "spf-fail")
+        if isinstance(ruling.decision, Defer):
+            assert (ruling.decision.reply.code, ruling.decision.reply.enhanced) == (451, "4.7.5")
+            assert ruling.decision.reason.endswith("cannot be asked for now")
+    # What is refused for other reasons need not wait.
+    worse = (DnsList("bl.test", "address", 12),)
+    ruling = ruled(signed, SPF_NONE, listed, key, preset=preset, lists=worse)
+    assert isinstance(ruling.decision, Reject)
+
+
 def test_a_chain_that_cannot_be_checked_now_never_refuses_for_good() -> None:
     key = KEYS["far.test"].dns_name
     ruling = ruled(letter(signers="far.test"), SPF_FAIL, {key: {"TXT": "TIMEOUT"}}, dmarc("p=reject"))

@@ -250,6 +250,10 @@ LIMITS: Final = {
 }
 
 
+# What a proof would silence: while one cannot be asked for, these lines refuse nothing for good.
+UNPROVEN: Final = frozenset(("spf-fail", "spf-softfail", "spf-broken", "nothing-proven", "poses-as-us"))
+_PENDING: Final = "; but what may prove it cannot be asked for now"
+
 # Where strangers are asked to come again.
 GREYLISTS: Final = frozenset((Preset.BALANCED, Preset.STRICT))
 
@@ -280,20 +284,24 @@ class Policy:
                 return _ruling(_act(cell, rule, reason, view), score, lines, view)
             score += cell * times
             lines.append(Line(rule.name, cell * times, reason))
-        ruling = _ruling(self._by_score(score, lines), score, lines, view)
+        ruling = _ruling(self._by_score(score, lines, view), score, lines, view)
         if isinstance(ruling.decision, Accept) and _is_stranger(view):
             return replace(ruling, stranger=True)
         return ruling
 
-    def _by_score(self, score: int, lines: list[Line]) -> Decision:
+    def _by_score(self, score: int, lines: list[Line], view: View) -> Decision:
         junk, refuse = self._limits
         if score < junk:
             return Accept("score", f"a score of {score} is below {junk}, where Junk begins")
         counted = "; ".join(f"{line.rule} {line.points:+}" for line in lines if line.points)
         if refuse is not None and score >= refuse:
+            why = f"a score of {score} reaches {refuse}, where mail is refused ({counted})"
+            proven = score - sum(line.points for line in lines if line.rule in UNPROVEN)
+            if view.findings.unfinished and proven < refuse:
+                return Defer("score", f"{why}{_PENDING}", _come_again(view))
             said = "; ".join(line.reason for line in lines if line.points > 0)
             reply = Reply(550, "5.7.1", f"Too much speaks against this message: {said}"[:_REPLY_CHARACTERS])
-            return Reject("score", f"a score of {score} reaches {refuse}, where mail is refused ({counted})", reply)
+            return Reject("score", why, reply)
         return Quarantine("score", f"a score of {score} reaches {junk}, where Junk begins ({counted})")
 
 
@@ -315,6 +323,8 @@ def _act(action: Action, rule: Rule, reason: str, view: View) -> Decision:
     if action is Action.QUARANTINE:
         return Quarantine(rule.name, reason)
     assert rule.reply is not None
+    if rule.name in UNPROVEN and view.findings.unfinished:
+        return Defer(rule.name, f"{reason}{_PENDING}", _come_again(view))
     reply = rule.reply(view)
     return Defer(rule.name, reason, reply) if action is Action.DEFER else Reject(rule.name, reason, reply)
 
