@@ -95,6 +95,7 @@ def test_what_is_refused_since_it_may_not_be_sent_on_is_counted_and_told_once(
         ((row,),) = [gathered.rows for gathered in await desk.gathered()]
         assert (row.disposition, row.count) == ("reject", 1)
         assert [reason.kind for reason in row.reasons] == kinds
+        assert "info@posthouse.test" not in row.key
         await desk.bureau.incidents.tell_all()
         assert len(await desk.outgoing()) == 1
 

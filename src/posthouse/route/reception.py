@@ -193,7 +193,7 @@ class Reception:
             reply = await acceptance.accept(self._awaited(case, findings, complete))
         except Unfit as unfit:
             # Whoever counts in a unit counted nothing yet, and counts a refusal now; others were told already.
-            refused = _not_sent_on(ruling, findings, unfit.reply)
+            refused = _not_sent_on(ruling, findings, unfit)
             return await self._refuse(case, letter, findings, refused, units, tuple(counted))
         if inspection.indicators is not None and findings is not None and reply.is_positive:
             inspection.indicators.consider(letter.journey_id, case.message.header, findings)
@@ -288,8 +288,9 @@ def _look_up(
     return resolution, isinstance(enormous, Local)
 
 
-def _not_sent_on(ruling: Ruling, findings: Findings | None, reply: Reply) -> Ruling:
+def _not_sent_on(ruling: Ruling, findings: Findings | None, unfit: Unfit) -> Ruling:
     """What becomes of a ruling where nobody here gets the message and it may not be sent on."""
+    reply = unfit.reply
     if findings is not None and findings.unfinished:
         # A fault of the DNS refuses nothing for good.
         later = Reply(451, "4.7.5", f"{reply.text}; the DNS does not tell now who sent it, try again")
@@ -300,7 +301,8 @@ def _not_sent_on(ruling: Ruling, findings: Findings | None, reply: Reply) -> Rul
     overruled = f"{ruling.decision.rule}: {ruling.decision.reason}"
     overrides = tuple(each for each in ruling.overrides if each.comment != overruled)
     if not overrides and findings.dmarc.policy != "reject":
-        overrides = (Reason("local_policy", f"{decision.rule}: {decision.reason}"),)
+        # An aggregate report tells of nobody: which address leads elsewhere is no affair of its readers.
+        overrides = (Reason("local_policy", f"{decision.rule}: {unfit.reason} is not sent on"),)
     return replace(ruling, decision=decision, disposition="reject", overrides=overrides)
 
 
