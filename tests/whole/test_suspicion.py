@@ -100,7 +100,7 @@ def test_after_ten_messages_were_moved_to_junk_the_eleventh_goes_there_by_itself
         traced = (await command(gate, tmp_path, "trace")).out
         assert "bayes fail for alice@posthouse.test: it looks like junk (100.0%), most of all by “cheap”" in traced
         assert "pharmacy 98%" in traced
-        assert "decided to quarantine by the rule account" in traced
+        assert "decided to quarantine the copy of alice@posthouse.test by the rule account" in traced
         assert "put into Junk of alice@posthouse.test" in traced
         clues = [stamp.facts["clues"] for stamp in (await gate.journey()).stamps if "clues" in stamp.facts]
         assert any("pharmacy" in str(clue) for clue in clues[0])  # type: ignore[union-attr]

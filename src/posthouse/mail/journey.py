@@ -112,6 +112,8 @@ _NO_HOST = "no host could be asked about <{address}>: {reply}"
 _NOBODY = "{method} {result}: {reason}"
 # What is said of a message that came, as far as it has it: one that is refused may have neither.
 _NAMED = {"message_id": ", Message-ID {message_id}", "header_from": ", from {header_from}"}
+# What holds for the copy of one account, while the others keep theirs elsewhere.
+_FOR_ONE = "decided to {action} the copy of {account} by the rule {rule}: {reason}"
 
 
 class _Known(dict[str, str]):
@@ -129,6 +131,8 @@ def sentence(stamp: Stamp) -> str:
         text = _NOBODY
     elif stamp.step is Step.RECEIVED:
         text += "".join(more for fact, more in _NAMED.items() if stamp.facts.get(fact))
+    elif stamp.step is Step.DECISION and stamp.facts.get("account"):
+        text = _FOR_ONE
     line = text.format_map(words)
     return line if line.isprintable() else "".join(c if c.isprintable() else " " for c in line)
 
