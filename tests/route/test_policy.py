@@ -185,7 +185,11 @@ def test_who_breaks_names_gains_nothing_by_it(mail_from: str, published: Records
     late = Policy(BALANCED).judge(made, findings, late=True)
     assert (now.decision.rule, type(now.decision)) == ("dmarc-unproven", Defer)
     assert (late.decision.rule, type(late.decision)) == ("unproven-late", Quarantine)
-    assert isinstance(Policy(CAUTIOUS).judge(made, findings).decision, Quarantine)
+    careful = Policy(CAUTIOUS).judge(made, findings)
+    assert isinstance(careful.decision, Quarantine)
+    for ruling in (late, careful):
+        # The author's domain is told that it was done, and why.
+        assert (ruling.disposition, [reason.kind for reason in ruling.overrides]) == ("quarantine", ["local_policy"])
 
 
 def test_who_is_exempted_need_not_be_proven() -> None:

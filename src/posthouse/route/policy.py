@@ -332,7 +332,7 @@ def _act(action: Action, rule: Rule, reason: str, view: View) -> Decision:
 def _ruling(decision: Decision, score: int, lines: list[Line], view: View) -> Ruling:
     """With what is to be told to the author's domain (RFC 9990)."""
     found = view.findings.dmarc
-    if found is None or found.result != "fail":
+    if found is None or found.result not in ("fail", "temperror"):
         return Ruling(decision, score, tuple(lines))
     disposition: Disposition = "none"
     if isinstance(decision, Reject):
