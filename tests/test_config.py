@@ -96,6 +96,8 @@ def test_what_is_no_place_is_refused(text: str) -> None:
         (HOST + "[limits]\nrecipient = 4", "limits.recipient: is no setting; did you mean recipients?"),
         (HOST + "[listen]\nmailbox = []", "listen.mailbox: is no setting; known are smtp, submission, "),
         (HOST + '[limits]\nrecipients = "4"', "limits.recipients: expected int, got str"),
+        (HOST + '[policy]\npreset = "paranoid"',
+         "policy.preset: must be one of cautious, balanced, strict, not 'paranoid'"),
         (HOST + "[limits]\nrecipients = 0", "limits.recipients: expected int >= 1"),
         (HOST + '[limits]\nmessage_size = "4 XB"', 'limits.message_size: must be a size such as "50 MiB", not "4 XB"'),
         (HOST + '[limits]\nmessage_size = "4 KiB"', "limits.message_size: must be at least 64 KiB"),

@@ -23,7 +23,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -434,7 +434,16 @@ def _plain(error: str) -> str:
     words = words.replace("`", "")
     if words.startswith("Object missing required field "):
         return f"{path + '.' if path else ''}{words.removeprefix('Object missing required field ')}: is missing"
+    if words.startswith("Invalid enum value "):
+        return f"{path}: must be one of {', '.join(_choices(path))}, not {words.removeprefix('Invalid enum value ')}"
     return f"{path}: {words[0].lower()}{words[1:]}" if path else words
+
+
+def _choices(path: str) -> tuple[str, ...]:
+    kind: Any = Config
+    for key in path.split("."):
+        kind = get_type_hints(kind)[key]
+    return get_args(kind)
 
 
 _HOSTNAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+")
