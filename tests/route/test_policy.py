@@ -386,6 +386,7 @@ def test_what_a_trusted_sealer_saw_pass_is_accepted_and_told_with_the_chain() ->
         ((Result("dmarc", "fail", properties=PASSED.properties),), "it failed there too"),
         ((Result("dmarc", "pass", properties=(Property("header", "from", "other.test"),)),), "of another author"),
         ((Result("dmarc", "pass"),), "of nobody"),
+        ((PASSED, Result("dmarc", "fail", properties=PASSED.properties)), "it says both"),
         ((Result("spf", "pass", properties=(Property("smtp", "mailfrom", "far.test"),)),), "not DMARC"),
         ((), "nothing was recorded"),
     ],
