@@ -28,6 +28,8 @@ def header(*lines: str) -> bytes:
         '"Alice \\"Al\\" Smith" <a@x.example>',
         "a@x.example (Cron Daemon)",
         "<a@x.example> (Alice)",
+        "Alice (Sales) <a@x.example>",
+        "(Dr.) Alice <a@x.example>",
         "=?utf-8?q?J=C3=B6rg?= <a@x.example>",
         '=?utf-8?q?a?= =?utf-8?q?b?= "c" d. <a@x.example>',
         "[JIRA] Alice <a@x.example>",

@@ -28,13 +28,14 @@ SINGLETONS = frozenset((
 ))
 
 # [ name ] "<" addr-spec ">" [ comment ], or addr-spec [ comment ]. A name in quotes may hold anything; one without
-# may hold no special that could begin an address, a comment, a list or a group elsewhere. Octets outside ASCII are
-# text (RFC 6532) wherever text may stand.
+# may hold no special that could begin an address, a list or a group elsewhere, and comments only that hold none
+# themselves. Octets outside ASCII are text (RFC 6532) wherever text may stand.
 _QUOTED = rb'"[^"\\\0\r\n]*+(?:\\[ -~\t\x80-\xff][^"\\\0\r\n]*+)*+"'
 _WORD = rb"[^\0-\x1f\x7f \"(),:;<>@\\]++"
 _COMMENT = rb"\([^\0-\x08\x0a-\x1f\x7f()<>@,:;\\\"]*+\)"
 _match_from = re.compile(
-    rb"(?P<name>(?:(?:" + _QUOTED + rb"|" + _WORD + rb")[ \t]*+)*+)<(?P<angle>[^<>]*+)>[ \t]*+(?:" + _COMMENT + rb")?"
+    rb"(?P<name>(?:(?:" + _QUOTED + rb"|" + _WORD + rb"|" + _COMMENT + rb")[ \t]*+)*+)"
+    rb"<(?P<angle>[^<>]*+)>[ \t]*+(?:" + _COMMENT + rb")?"
     rb"|(?P<bare>[^<>(), \t:;\\]++|\"[^<>\\\"]*+\"@[^<>(), \t:;\\]++)[ \t]*+(?:" + _COMMENT + rb")?",
 ).fullmatch
 # "alice@a.example <alice@a.example>", which many programs write without the quotes it should have.
