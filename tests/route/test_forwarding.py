@@ -511,15 +511,32 @@ def test_a_message_that_may_not_be_sent_on_is_refused_with_a_journey(tmp_path: P
     in_office(tmp_path, work)
 
 
+@pytest.mark.parametrize("rcpts", [[INFO], [ALICE, INFO]])
 @pytest.mark.parametrize(("mail_from", "broken"), [(CAROL, FAR), (ALICE, OURS)])
-def test_a_fault_of_the_dns_refuses_nothing_for_good(tmp_path: Path, mail_from: str, broken: str) -> None:
+def test_a_fault_of_the_dns_keeps_nothing_from_anybody_for_good(
+    tmp_path: Path, mail_from: str, broken: str, rcpts: list[str]
+) -> None:
     async def work(office: Office) -> None:
         examine(office, names({broken: {"TXT": "SERVFAIL"}, "_dmarc.posthouse.test": {"TXT": "v=DMARC1; p=none"}}))
         await office.alias(INFO, DAVE)
-        reply = (await office.receive(mail_from, [INFO], LETTER.replace(CAROL.encode(), mail_from.encode())))[-1]
+        reply = (await office.receive(mail_from, rcpts, LETTER.replace(CAROL.encode(), mail_from.encode())))[-1]
         assert (reply.code, reply.enhanced) == (451, "4.7.5")
+        assert await office.mailbox(ALICE) == await office.mailbox(ALICE, SpecialUse.JUNK) == []
         (decision,) = [stamp for stamp in (await office.journey(reply)).stamps if stamp.step is Step.DECISION]
         assert (decision.facts["action"], decision.facts["rule"]) == ("defer", "forward")
+
+    in_office(tmp_path, work)
+
+
+def test_a_key_that_changes_nothing_is_not_waited_for(tmp_path: Path) -> None:
+    async def work(office: Office) -> None:
+        lost = {"_dmarc.strict.test": {"TXT": "v=DMARC1; p=quarantine"}, keys(FAR)[0].dns_name: {"TXT": "SERVFAIL"}}
+        examine(office, names(lost))
+        await office.alias(INFO, DAVE)
+        suspect = SIGNED.replace(b"From: Carol <carol@far.test>", b"From: Erin <erin@strict.test>")
+        assert codes(await office.receive("mallory@elsewhere.test", [INFO], suspect))[-1] == (550, "5.7.1")
+        assert codes(await office.receive("mallory@elsewhere.test", [ALICE, INFO], suspect))[-1] == (250, "2.0.0")
+        assert len(await office.mailbox(ALICE, SpecialUse.JUNK)) == 1
 
     in_office(tmp_path, work)
 

@@ -375,7 +375,9 @@ def _leave(tx: Transaction, letter: Letter, ways: _Ways, ready: Ready, workshop:
     try:
         return send_on(tx, letter, alias, group, ready, workshop)
     except Unfit as unfit:
-        if not ways.accounts:
+        known = letter.provenance
+        # What may turn out to be honest in an hour is put off for all, and lost for nobody.
+        if not ways.accounts or (known is not None and known.pending):
             raise
         for address in ways.remote:
             reason = f"not sent on: {unfit.reason} (<{address}>)"

@@ -69,7 +69,8 @@ class Unplaceable(Exception):
 
 
 class Unfit(Unplaceable):
-    """The message may not be sent on, and there is nobody here to file it for; `reason` in a few words."""
+    """The message may not be sent on, and there is nobody here to file it for, or it is too early to say; `reason` in a
+    few words."""
 
     def __init__(self, reply: Reply, reason: str) -> None:
         super().__init__(reply)

@@ -69,6 +69,7 @@ class Ruling:
     disposition: Disposition = "none"
     overrides: tuple[Reason, ...] = ()
     stranger: bool = False
+    pending: bool = False
 
 
 # Of mail about which nobody was asked.
@@ -332,8 +333,10 @@ def _act(action: Action, rule: Rule, reason: str, view: View) -> Decision:
 def _ruling(decision: Decision, score: int, lines: list[Line], view: View) -> Ruling:
     """With what is to be told to the author's domain (RFC 9990)."""
     found = view.findings.dmarc
+    spoke = any(line.rule in UNPROVEN for line in lines)
+    pending = (found is not None and found.result == "temperror") or (spoke and view.findings.unfinished)
     if found is None or found.result not in ("fail", "temperror"):
-        return Ruling(decision, score, tuple(lines))
+        return Ruling(decision, score, tuple(lines), pending=pending)
     disposition: Disposition = "none"
     if isinstance(decision, Reject):
         disposition = "reject"
@@ -344,4 +347,4 @@ def _ruling(decision: Decision, score: int, lines: list[Line], view: View) -> Ru
         overrides = (view.exemption.reason,)
     elif disposition != found.policy:
         overrides = (Reason("local_policy", f"{decision.rule}: {decision.reason}"),)
-    return Ruling(decision, score, tuple(lines), disposition, overrides)
+    return Ruling(decision, score, tuple(lines), disposition, overrides, pending=pending)

@@ -178,7 +178,7 @@ class Reception:
             letter = await self._without_forgeries(case, letter)
         except StoreFault as fault:
             return await acceptance.refuse(case.content, store_reply(fault))
-        provenance = None if findings is None else _provenance(findings, self._authserv_id)
+        provenance = None if findings is None else _provenance(findings, ruling, self._authserv_id)
         counted = self._counted(case, findings, ruling)
         complete = replace(
             letter,
@@ -291,10 +291,10 @@ def _look_up(
 def _not_sent_on(ruling: Ruling, findings: Findings | None, unfit: Unfit) -> Ruling:
     """What becomes of a ruling where nobody here gets the message and it may not be sent on."""
     reply = unfit.reply
-    if findings is not None and findings.unfinished:
+    if ruling.pending:
         # A fault of the DNS refuses nothing for good.
         later = Reply(451, "4.7.5", f"{reply.text}; the DNS does not tell now who sent it, try again")
-        return replace(ruling, decision=Defer("forward", later.text, later))
+        return replace(ruling, decision=Defer("forward", later.text, later), disposition="none", overrides=())
     decision = Reject("forward", reply.text, reply)
     if findings is None or findings.dmarc is None or findings.dmarc.result != "fail":
         return replace(ruling, decision=decision)
@@ -306,14 +306,15 @@ def _not_sent_on(ruling: Ruling, findings: Findings | None, unfit: Unfit) -> Rul
     return replace(ruling, decision=decision, disposition="reject", overrides=overrides)
 
 
-def _provenance(findings: Findings, authserv_id: str) -> Provenance:
+def _provenance(findings: Findings, ruling: Ruling, authserv_id: str) -> Provenance:
     """What is told to whoever the message is sent on to."""
     dmarc = findings.dmarc
     if dmarc is None:
         return Provenance(authserv_id, (), dmarc="pass" if findings.waived else "none")
     return Provenance(
-        authserv_id, findings.results, findings.arc, dmarc.result, dmarc.aligned_dkim, dmarc.requested
-    )
+        authserv_id, findings.results, findings.arc, dmarc.result, dmarc.aligned_dkim, dmarc.requested,
+        ruling.pending,
+    )  # fmt: skip
 
 
 def size_reply(envelope: Envelope, limit: int) -> Reply | None:

@@ -42,6 +42,7 @@ class Provenance:
     `results` as in Authentication-Results, found by `authserv_id`. `chain` is None where nobody has sealed it before.
     `dmarc` is the result, "pass" also for what a relay of ours brings. `survives`: a signature is what made it pass, so
     that it still will at the next server. `requested` is what the author's domain asks to be done with mail that fails.
+    `pending`: the DNS withholds something now that might prove who sent it.
     """
 
     authserv_id: str
@@ -50,6 +51,7 @@ class Provenance:
     dmarc: str = "none"
     survives: bool = False
     requested: str = "none"
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
