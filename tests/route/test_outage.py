@@ -10,6 +10,7 @@ from posthouse.mail.journey import Step
 from posthouse.route.authentication import Authentication, CheckSettings
 from posthouse.route.outage import Outages
 from posthouse.route.reception import Inspection, Reception
+from posthouse.store.mailboxes import SpecialUse
 from route.deskwork import FAR, World
 from route.office import Office, in_office
 
@@ -60,5 +61,20 @@ def test_two_faults_with_an_answer_between_them_are_not_one(tmp_path: Path, brok
         office.clock.pass_by(24 * HOUR)
         world.become(broken)
         assert await bring(office) == "451"
+
+    in_office(tmp_path, scene)
+
+
+def test_who_lives_here_does_not_wait_longer_for_those_elsewhere(tmp_path: Path) -> None:
+    async def scene(office: Office) -> None:
+        await office.alias("info@posthouse.test", "dave@elsewhere.test")
+        watched(office, World(BROKEN[1]))
+        both = ["alice@posthouse.test", "info@posthouse.test"]
+        for hours, code, alone in ((0, 451, 451), (12, 250, 451)):
+            office.clock.pass_by(hours * HOUR)
+            assert (await office.receive("carol@far.test", both[1:]))[-1].code == alone
+            assert (await office.receive("carol@far.test", both))[-1].code == code
+        assert len(await office.mailbox("alice@posthouse.test", SpecialUse.JUNK)) == 1
+        assert await office.queued() == []
 
     in_office(tmp_path, scene)

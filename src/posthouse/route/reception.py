@@ -35,7 +35,7 @@ from posthouse.route.letter import Letter, Unfit, received_stamp
 from posthouse.route.observer import Observer, Unobserved
 from posthouse.route.opinion import Opinions
 from posthouse.route.outage import Outages
-from posthouse.route.policy import UNEXAMINED, Policy, Ruling, awaits_names
+from posthouse.route.policy import UNEXAMINED, Policy, Ruling, awaits_names, waited
 from posthouse.route.refusal import Refusals, Unit
 from posthouse.route.signing import Provenance
 from posthouse.route.srs import is_rewritten
@@ -313,7 +313,7 @@ def _provenance(findings: Findings, ruling: Ruling, authserv_id: str) -> Provena
         return Provenance(authserv_id, (), dmarc="pass" if findings.waived else "none")
     return Provenance(
         authserv_id, findings.results, findings.arc, dmarc.result, dmarc.aligned_dkim, dmarc.requested,
-        ruling.pending,
+        ruling.pending and not waited(ruling),
     )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Provenance:
     `results` as in Authentication-Results, found by `authserv_id`. `chain` is None where nobody has sealed it before.
     `dmarc` is the result, "pass" also for what a relay of ours brings. `survives`: a signature is what made it pass, so
     that it still will at the next server. `requested` is what the author's domain asks to be done with mail that fails.
-    `pending`: the DNS withholds something now that might prove who sent it.
+    `pending`: the DNS withholds something that might prove who sent it, and not for long yet.
     """
 
     authserv_id: str
