@@ -9,6 +9,7 @@ from posthouse.mail.instant import HOUR
 from posthouse.mail.journey import Step
 from posthouse.route.authentication import Authentication, CheckSettings
 from posthouse.route.outage import Outages
+from posthouse.route.policy import Policy, Preset
 from posthouse.route.reception import Inspection, Reception
 from posthouse.store.mailboxes import SpecialUse
 from route.deskwork import FAR, World
@@ -21,10 +22,11 @@ BROKEN: tuple[Records, ...] = (
 )
 
 
-def watched(office: Office, world: World) -> None:
+def watched(office: Office, world: World, preset: Preset = Preset.BALANCED) -> None:
     """The office examines what comes in, and remembers whose names did not answer."""
     checks = Authentication(world, CheckSettings("mx.posthouse.test", ()))
-    office.reception = Reception(office.acceptance, inspection=Inspection(checks, outages=Outages(office.db)))
+    inspection = Inspection(checks, Policy(preset), outages=Outages(office.db))
+    office.reception = Reception(office.acceptance, inspection=inspection)
 
 
 async def bring(office: Office) -> str:
@@ -65,10 +67,11 @@ def test_two_faults_with_an_answer_between_them_are_not_one(tmp_path: Path, brok
     in_office(tmp_path, scene)
 
 
-def test_who_lives_here_does_not_wait_longer_for_those_elsewhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preset", [Preset.CAUTIOUS, Preset.BALANCED])
+def test_who_lives_here_does_not_wait_longer_for_those_elsewhere(tmp_path: Path, preset: Preset) -> None:
     async def scene(office: Office) -> None:
         await office.alias("info@posthouse.test", "dave@elsewhere.test")
-        watched(office, World(BROKEN[1]))
+        watched(office, World(BROKEN[1]), preset)
         both = ["alice@posthouse.test", "info@posthouse.test"]
         for hours, code, alone in ((0, 451, 451), (12, 250, 451)):
             office.clock.pass_by(hours * HOUR)

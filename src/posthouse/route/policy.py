@@ -316,11 +316,6 @@ def awaits_names(ruling: Ruling) -> bool:
     return isinstance(ruling.decision, Defer) and ruling.decision.rule in ("dmarc-unknown", "dmarc-unproven")
 
 
-def waited(ruling: Ruling) -> bool:
-    """Whether names were waited for long enough, and it was judged without them."""
-    return any(line.rule in ("dmarc-late", "unproven-late") for line in ruling.lines)
-
-
 # RFC 5321 §4.5.3.1.5: a line of a reply has up to 512 octets.
 _REPLY_CHARACTERS: Final = 450
 

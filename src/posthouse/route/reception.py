@@ -35,7 +35,7 @@ from posthouse.route.letter import Letter, Unfit, received_stamp
 from posthouse.route.observer import Observer, Unobserved
 from posthouse.route.opinion import Opinions
 from posthouse.route.outage import Outages
-from posthouse.route.policy import UNEXAMINED, Policy, Ruling, awaits_names, waited
+from posthouse.route.policy import UNEXAMINED, Policy, Ruling, awaits_names
 from posthouse.route.refusal import Refusals, Unit
 from posthouse.route.signing import Provenance
 from posthouse.route.srs import is_rewritten
@@ -178,7 +178,10 @@ class Reception:
             letter = await self._without_forgeries(case, letter)
         except StoreFault as fault:
             return await acceptance.refuse(case.content, store_reply(fault))
-        provenance = None if findings is None else _provenance(findings, ruling, self._authserv_id)
+        provenance = None
+        if findings is not None:
+            pending = ruling.pending and not await self._is_late(case, findings)
+            provenance = _provenance(findings, pending, self._authserv_id)
         counted = self._counted(case, findings, ruling)
         complete = replace(
             letter,
@@ -194,10 +197,16 @@ class Reception:
         except Unfit as unfit:
             # Whoever counts in a unit counted nothing yet, and counts a refusal now; others were told already.
             refused = _not_sent_on(ruling, findings, unfit)
+            if ruling.pending and findings is not None and inspection.outages is not None:
+                units = (*units, inspection.outages.noting(case, findings.author.domain))
             return await self._refuse(case, letter, findings, refused, units, tuple(counted))
         if inspection.indicators is not None and findings is not None and reply.is_positive:
             inspection.indicators.consider(letter.journey_id, case.message.header, findings)
         return reply
+
+    async def _is_late(self, case: Case, findings: Findings) -> bool:
+        outages = self._inspection.outages
+        return outages is not None and await outages.is_late(case, findings.author.domain)
 
     def _trace(self, letter: Letter, peer: Peer, provenance: Provenance | None) -> bytes:
         """What stands in front of the message for everybody: Received, and above it what was found out."""
@@ -230,9 +239,8 @@ class Reception:
         if inspection.outages is not None:
             ended = inspection.outages.ending(findings)
             if awaits_names(ruling):
-                domain = findings.author.domain
-                if not await inspection.outages.is_late(case, domain):
-                    return findings, ruling, (inspection.outages.noting(case, domain),)
+                if not await self._is_late(case, findings):
+                    return findings, ruling, (inspection.outages.noting(case, findings.author.domain),)
                 ruling = inspection.policy.judge(case, findings, late=True)
         greeted: Unit | None = None
         if ruling.stranger and inspection.greylisting is not None:
@@ -306,14 +314,14 @@ def _not_sent_on(ruling: Ruling, findings: Findings | None, unfit: Unfit) -> Rul
     return replace(ruling, decision=decision, disposition="reject", overrides=overrides)
 
 
-def _provenance(findings: Findings, ruling: Ruling, authserv_id: str) -> Provenance:
+def _provenance(findings: Findings, pending: bool, authserv_id: str) -> Provenance:
     """What is told to whoever the message is sent on to."""
     dmarc = findings.dmarc
     if dmarc is None:
         return Provenance(authserv_id, (), dmarc="pass" if findings.waived else "none")
     return Provenance(
         authserv_id, findings.results, findings.arc, dmarc.result, dmarc.aligned_dkim, dmarc.requested,
-        ruling.pending and not waited(ruling),
+        pending,
     )  # fmt: skip
 
 
