@@ -86,6 +86,8 @@ def exempt(findings: Findings, exemptions: Exemptions) -> Exemption | None:
 
 def carrier(findings: Findings, exemptions: Exemptions) -> Exemption | None:
     """Whom the settings trust to pass on what others wrote, if it was he who brought it."""
+    if not (exemptions.forwarders or exemptions.networks or exemptions.mailing_lists):
+        return None
     domain = next((named for each in _names(findings) if (named := _within(each, exemptions.forwarders))), "")
     if not domain:
         domain = _network(findings.ip, exemptions.networks)

@@ -333,8 +333,9 @@ def _act(action: Action, rule: Rule, reason: str, view: View) -> Decision:
 def _ruling(decision: Decision, score: int, lines: list[Line], view: View) -> Ruling:
     """With what is to be told to the author's domain (RFC 9990)."""
     found = view.findings.dmarc
-    spoke = any(line.rule in UNPROVEN for line in lines)
-    pending = (found is not None and found.result == "temperror") or (spoke and view.findings.unfinished)
+    pending = (found is not None and found.result == "temperror") or (
+        bool(lines) and view.findings.unfinished and any(line.rule in UNPROVEN for line in lines)
+    )
     if found is None or found.result not in ("fail", "temperror"):
         return Ruling(decision, score, tuple(lines), pending=pending)
     disposition: Disposition = "none"
