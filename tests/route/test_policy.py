@@ -192,6 +192,25 @@ def test_who_breaks_names_gains_nothing_by_it(mail_from: str, published: Records
         assert (ruling.disposition, [reason.kind for reason in ruling.overrides]) == ("quarantine", ["local_policy"])
 
 
+@pytest.mark.parametrize(
+    "named", [Exemptions(reject=frozenset({"far.test"})), Exemptions(quarantine=frozenset({"far.test"}))]
+)
+def test_nor_where_the_settings_ask_for_more_than_the_domain(named: Exemptions) -> None:
+    broken = {"broken.far.test": {"TXT": "SERVFAIL"}}
+    for preset in Preset:
+        ruling = ruled(letter("ceo@far.test"), dmarc("p=none"), broken, mail_from="x@broken.far.test", preset=preset,
+                       exemptions=named)  # fmt: skip
+        assert ruling.decision.rule == "dmarc-unproven"
+        assert isinstance(ruling.decision, Quarantine if preset is CAUTIOUS else Defer)
+
+
+@pytest.mark.parametrize(("published", "kind"), [("p=quarantine; t=y", Accept), ("p=reject; t=y", Defer)])
+def test_a_domain_that_tests_is_waited_for_only_where_a_failure_would_be_acted_on(published: str, kind: type) -> None:
+    broken = {"broken.far.test": {"TXT": "SERVFAIL"}}
+    ruling = ruled(letter("ceo@far.test"), dmarc(published), broken, mail_from="x@broken.far.test")
+    assert isinstance(ruling.decision, kind)
+
+
 def test_who_is_exempted_need_not_be_proven() -> None:
     broken = {"broken.far.test": {"TXT": "SERVFAIL"}}
     made = case(letter("ceo@far.test"), mail_from="x@broken.far.test")

@@ -16,6 +16,7 @@ from ipaddress import ip_address
 
 from posthouse.checks.arc import ArcSet
 from posthouse.checks.dmarc import Policy as Disposition
+from posthouse.checks.dmarc.record import lowered
 from posthouse.checks.reports.aggregate import Reason
 from posthouse.route.authentication import Findings, Network
 from posthouse.route.case import Case
@@ -56,13 +57,17 @@ def vouched(findings: Findings) -> str:
 
 
 def enforced(findings: Findings, exemptions: Exemptions) -> Disposition:
-    """What a DMARC failure of this message asks for: by the settings, else by the author's domain."""
+    """What a DMARC failure of this message asks for, or would: by the settings, else by the author's domain."""
     found = findings.dmarc
-    if found is None or found.result != "fail":
+    if found is None or found.result not in ("fail", "temperror"):
         return "none"
     if _within(found.author_domain, exemptions.reject):
         return "reject"
-    return "quarantine" if _within(found.author_domain, exemptions.quarantine) else found.policy
+    if _within(found.author_domain, exemptions.quarantine):
+        return "quarantine"
+    if found.result == "temperror" and found.record is not None and found.record.testing:
+        return lowered(found.requested)
+    return found.policy if found.result == "fail" else found.requested
 
 
 def exempt(findings: Findings, exemptions: Exemptions) -> Exemption | None:
@@ -70,10 +75,9 @@ def exempt(findings: Findings, exemptions: Exemptions) -> Exemption | None:
     found = findings.dmarc
     if found is None:
         return None
-    asked = found.requested if found.result == "temperror" else enforced(findings, exemptions)
     # Of a record that cannot be had now nobody knows what it asks for.
     unknown = found.result == "temperror" and found.record is None
-    if asked == "none" and not unknown:
+    if enforced(findings, exemptions) == "none" and not unknown:
         return None
     domain = _within(found.author_domain, exemptions.monitor)
     if domain:

@@ -78,8 +78,8 @@ UNEXAMINED: Final = Ruling(Accept("unexamined", "no check is switched on"))
 
 class View(NamedTuple):
     """What the lines look at. `exemption`: why the author's DMARC policy is not kept, if it is not. `carrier`: who is
-    trusted to pass on mail, and brought it. `enforced`: what a DMARC failure asks for. `late`: an answer that cannot be
-    had was waited for long enough."""
+    trusted to pass on mail, and brought it. `enforced`: what a DMARC failure asks for, or would. `late`: an answer that
+    cannot be had was waited for long enough."""
 
     case: Case
     findings: Findings
@@ -130,14 +130,14 @@ def _dmarc_unknown(known: bool, late: bool, view: View) -> Applies:
     if found is None or found.result != "temperror" or view.late is not late or (found.record is not None) is not known:
         return _NO
     # RFC 9989 §4.10.1: left to the receiver. What would be taken whatever the answer is need not wait for it.
-    if view.exemption is not None or (known and found.requested == "none"):
+    if view.exemption is not None or (known and view.enforced == "none"):
         return _NO
     return (f"{found.verdict.reason}; that has been so for long" if late else found.verdict.reason), 1
 
 
 def _dmarc(policy: Disposition, view: View) -> Applies:
     found = view.findings.dmarc
-    if found is None or view.enforced != policy or view.exemption is not None:
+    if found is None or found.result != "fail" or view.enforced != policy or view.exemption is not None:
         return _NO
     if policy == found.policy:
         return found.verdict.reason, 1
