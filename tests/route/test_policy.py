@@ -162,8 +162,13 @@ def test_the_settings_may_say_what_a_failure_leads_to_for_a_domain(published: st
     refused = ruled(letter(), SPF_FAIL, dmarc("p=none"), exemptions=rejecting)
     assert "but the settings say reject for far.test" in refused.decision.reason
     assert (refused.disposition, refused.overrides[0].kind) == ("reject", "local_policy")
+    assert isinstance(refused.decision, Reject)
+    assert refused.decision.reply.text.startswith("Refused by a rule of this server, as nothing proves that far.test")
     passed = ruled(letter(signers="far.test"), SPF_FAIL, dmarc("p=none"), exemptions=rejecting)
     assert isinstance(passed.decision, Accept)
+    # Whoever lays a trace of a list gains nothing by it.
+    listed = ruled(by_list(), SPF_NONE, LISTED, dmarc(published), exemptions=rejecting, mail_from="talk@list.test")
+    assert (type(listed.decision), listed.decision.rule) == (Reject, "dmarc-reject")
 
 
 BROKEN_NAMES = [

@@ -70,6 +70,11 @@ def enforced(findings: Findings, exemptions: Exemptions) -> Disposition:
     return found.policy if found.result == "fail" else found.requested
 
 
+def insisted(findings: Findings, exemptions: Exemptions) -> bool:
+    """Whether it is the settings that want such mail refused, by whatever way it came."""
+    return bool(_within(findings.author.domain, exemptions.reject))
+
+
 def exempt(findings: Findings, exemptions: Exemptions) -> Exemption | None:
     """The exception that is made for a message whose author's domain asks for a policy that it falls under, or may."""
     found = findings.dmarc

@@ -27,7 +27,17 @@ from posthouse.mail.reply import Reply
 from posthouse.mail.verdict import Accept, Decision, Defer, Quarantine, Reject
 from posthouse.route.authentication import Findings
 from posthouse.route.case import Case
-from posthouse.route.exemption import Exemption, Exemptions, carrier, detour, enforced, exempt, proven, vouched
+from posthouse.route.exemption import (
+    Exemption,
+    Exemptions,
+    carrier,
+    detour,
+    enforced,
+    exempt,
+    insisted,
+    proven,
+    vouched,
+)
 
 
 class Preset(StrEnum):
@@ -78,14 +88,15 @@ UNEXAMINED: Final = Ruling(Accept("unexamined", "no check is switched on"))
 
 class View(NamedTuple):
     """What the lines look at. `exemption`: why the author's DMARC policy is not kept, if it is not. `carrier`: who is
-    trusted to pass on mail, and brought it. `enforced`: what a DMARC failure asks for, or would. `late`: an answer that
-    cannot be had was waited for long enough."""
+    trusted to pass on mail, and brought it. `enforced`: what a DMARC failure asks for, or would. `insisted`: it
+    is the settings that ask for refusal. `late`: an answer that cannot be had was waited for long enough."""
 
     case: Case
     findings: Findings
     exemption: Exemption | None
     carrier: Exemption | None
     enforced: Disposition
+    insisted: bool
     late: bool
 
     @property
@@ -147,7 +158,7 @@ def _dmarc(policy: Disposition, view: View) -> Applies:
 def _dmarc_by_detour(view: View) -> Applies:
     reason, times = _dmarc("reject", view)
     # RFC 9989 §7.4: never for p=reject alone; where it may have come by a list, as if it were p=quarantine.
-    trace = detour(view.case, view.findings) if reason else ""
+    trace = detour(view.case, view.findings) if reason and not view.insisted else ""
     return (f"{reason}; but {trace}", times) if trace else _NO
 
 
@@ -201,7 +212,9 @@ def _by_dmarc(view: View) -> Reply:
     # RFC 7372 §3.4, §4: where more than one check failed.
     code = "5.7.26" if failed or broken else "5.7.1"
     author = findings.author.domain
-    return Reply(550, code, f"Refused by the DMARC policy of {author}, as nothing proves that {author} sent it")
+    published = findings.dmarc is not None and findings.dmarc.policy == "reject"
+    whose = f"by the DMARC policy of {author}" if published else "by a rule of this server"
+    return Reply(550, code, f"Refused {whose}, as nothing proves that {author} sent it")
 
 
 def _by_spf(view: View) -> Reply:
@@ -271,9 +284,11 @@ class Policy:
         """Pure; never raises. `late` where an answer that cannot be had was waited for long enough (`route.outage`)."""
         if findings.waived:
             return Ruling(Accept("trusted", findings.waived))
-        exemption = exempt(findings, self._exemptions)
-        brought = carrier(findings, self._exemptions)
-        view = View(case, findings, exemption, brought, enforced(findings, self._exemptions), late)
+        named = self._exemptions
+        view = View(
+            case, findings, exempt(findings, named), carrier(findings, named), enforced(findings, named),
+            insisted(findings, named), late,
+        )  # fmt: skip
         lines: list[Line] = []
         score = 0
         for rule, cell in self._table:
