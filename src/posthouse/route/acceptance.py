@@ -220,7 +220,8 @@ class Acceptance:
         queue_id = to_text(letter.journey_id)
         reply = Reply(250, "2.0.0", f"Accepted, queue id {queue_id}")
         stamps.append(Stamp(now, Step.ACCEPTED, {"reply": str(reply)}))
-        if ways.notices and envelope.mail_from is not None:
+        # Of what is put into Junk nobody is told that it was delivered: its reverse-path is as likely somebody else's.
+        if ways.notices and envelope.mail_from is not None and not letter.quarantine:
             told, woken = self.report(tx, original_of(letter), ways.notices, now, ready)
             stamps += told
             topics += woken
