@@ -158,6 +158,9 @@ class Checks(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lists: Annotated[
         dict[str, int], Meta(description="blocklists and allowlists in the DNS, with their weights; none is asked else")
     ] = {}
+    domain_lists: Annotated[
+        dict[str, int], Meta(description="the same for lists that are asked about domains, where they are not known")
+    ] = {}
     suspicion: Annotated[
         bool, Meta(description="compare senders with whom each account knows, file what looks like its junk as such")
     ] = True
@@ -502,10 +505,13 @@ def _senders(checks: Checks, policy: Policy) -> None:
         _domain(domain, f"checks.protected.{domain}")
     if checks.bimi_roots is not None and not checks.bimi:
         raise ValueError("checks.bimi_roots: needs checks.bimi")
-    for zone, weight in checks.lists.items():
-        _domain(zone, f"checks.lists.{zone}")
-        if not -LIST_WEIGHT <= weight <= LIST_WEIGHT:
-            raise ValueError(f"checks.lists.{zone}: must be from {-LIST_WEIGHT} to {LIST_WEIGHT}")
+    for name in ("lists", "domain_lists"):
+        for zone, weight in getattr(checks, name).items():
+            _domain(zone, f"checks.{name}.{zone}")
+            if not -LIST_WEIGHT <= weight <= LIST_WEIGHT:
+                raise ValueError(f"checks.{name}.{zone}: must be from {-LIST_WEIGHT} to {LIST_WEIGHT}")
+    if both := checks.lists.keys() & checks.domain_lists.keys():
+        raise ValueError(f"checks.domain_lists.{min(both)}: stands in checks.lists as well")
     for name in ("monitor", "quarantine", "reject", "mailing_lists", "sealers"):
         for index, domain in enumerate(getattr(policy, name)):
             _domain(domain, f"policy.{name}[{index}]")

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography import x509
 
 from posthouse.checks import bimi
-from posthouse.checks.dnslists import named
+from posthouse.checks.dnslists import chosen
 from posthouse.checks.lookalike import Kin, Known
 from posthouse.config import Config, ConfigError, Endpoint, is_network, read_credentials
 from posthouse.mail.address import Address, parse_domain
@@ -47,7 +47,7 @@ def inspection(
     checks, settings = config.checks, config.policy
     if not checks.enabled:
         return Inspection(arrival=bureau.arrival)
-    lists = tuple(named(zone, weight=weight) for zone, weight in checks.lists.items())
+    lists = chosen(checks.lists, checks.domain_lists)
     networks = tuple(ip_network(network) for network in checks.trusted_networks)
     greylists = settings.greylisting and Preset(settings.preset) in GREYLISTS
     return Inspection(

@@ -25,6 +25,12 @@ def answering(*addresses: str, which: DnsList = BAD, text: str = "") -> Entry:
     return finish(dnsbl.ask("192.0.2.99", which, Zone(zone)))
 
 
+def test_who_is_listed_as_good_is_vouched_for() -> None:
+    zone = Zone({"99.2.0.192.good.test": {"A": "127.0.0.2"}, "99.2.0.192.bad.test": {"A": "127.0.0.2"}})
+    found = finish(dnsbl.check("192.0.2.99", [], [DnsList("good.test", weight=-1), BAD], zone))
+    assert found.verdict.reason == "192.0.2.99 is vouched for by good.test; 192.0.2.99 is listed by bad.test"
+
+
 def test_an_address_is_looked_up_backwards_under_the_list() -> None:
     zone = Zone({"99.2.0.192.bad.test": {"A": "127.0.0.2", "TXT": "Dynamic address, see http://bad.test?192.0.2.99"}})
     found = finish(dnsbl.check("192.0.2.99", [], [BAD], zone))
@@ -166,6 +172,11 @@ def test_well_known_lists_bring_their_codes() -> None:
     assert dnslists.named("bl.example.net", weight=7).weight == 7
     with pytest.raises(ListError):
         dnslists.named("not a name")
+    lists = dnslists.chosen({"bl.test": 1, "dbl.spamhaus.org": 2}, {"names.test": -3, "zen.spamhaus.org": 4})
+    assert [(each.zone, each.subject, each.weight) for each in lists] == [
+        ("bl.test", "address", 1), ("dbl.spamhaus.org", "domain", 2),
+        ("names.test", "domain", -3), ("zen.spamhaus.org", "address", 4),
+    ]  # fmt: skip
 
 
 def test_no_code_of_a_well_known_list_lies_where_errors_lie() -> None:

@@ -249,6 +249,16 @@ def test_a_listed_host_is_refused_with_the_words_of_the_list(tmp_path: Path) -> 
     at_the_border(tmp_path, scene, zone={**ZONE, **listed}, more=more)
 
 
+def test_a_domain_that_a_list_of_domains_has_is_refused(tmp_path: Path) -> None:
+    async def scene(gate: Border) -> None:
+        code, words = await gate.bring(FAR, "carol@far.test", [ALICE], letter("carol@far.test"))
+        assert code == 550
+        assert "far.test is listed by names.test" in words
+
+    more = '[checks]\ntrusted_networks = []\n[checks.domain_lists]\n"names.test" = 100\n'
+    at_the_border(tmp_path, scene, zone={**ZONE, "far.test.names.test": {"A": "127.0.0.2"}}, more=more)
+
+
 HOSTILE = {
     "an SPF record that includes itself": {"far.test": {"TXT": "v=spf1 include:far.test -all"}},
     "SPF records in a circle": {

@@ -209,7 +209,8 @@ async def _text(name: str, dns: Dns) -> tuple[str, tuple[Evidence, ...]]:
 
 def _sentence(entry: Entry) -> str:
     words = ", ".join(filter(None, (entry.meaning, entry.text)))
-    return f"{shown(entry.subject)} is listed by {entry.list.zone}" + (f" ({words})" if words else "")
+    listed = "vouched for" if entry.weight < 0 else "listed"
+    return f"{shown(entry.subject)} is {listed} by {entry.list.zone}" + (f" ({words})" if words else "")
 
 
 def _fits(pattern: str, answer: tuple[int, ...]) -> bool:

@@ -2,15 +2,17 @@
 
     zen = named("zen.spamhaus.org", weight=4)
     own = named("bl.example.net")               # an unknown one is taken as a list of addresses without codes
+    every = chosen({"zen.spamhaus.org": 4}, {"names.example.net": 3})
 
 Nothing is asked unless it is named in the settings: each operator has terms of use, and most answer only those who
 ask through a resolver of their own. The answers are those that the operators document.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from posthouse.checks.dnsbl import Code, DnsList, ListError
+from posthouse.checks.dnsbl import Code, DnsList, ListError, Subject
 from posthouse.mail.address import AddressError, parse_domain
 
 _KNOWN: Final = (
@@ -54,13 +56,24 @@ _KNOWN: Final = (
 KNOWN: Final = {each.zone: each for each in _KNOWN}
 
 
-def named(zone: str, *, weight: int | None = None) -> DnsList:
-    """The list of that zone; with a weight given, all its answers weigh in proportion. ListError for no name."""
+def chosen(lists: Mapping[str, int], domain_lists: Mapping[str, int]) -> tuple[DnsList, ...]:
+    """The lists of the settings, zones with their weights; unknown ones of the second are lists of domains."""
+    return (
+        *(named(zone, weight=weight) for zone, weight in lists.items()),
+        *(named(zone, weight=weight, subject="domain") for zone, weight in domain_lists.items()),
+    )
+
+
+def named(zone: str, *, weight: int | None = None, subject: Subject = "address") -> DnsList:
+    """The list of that zone; with a weight given, all its answers weigh in proportion. ListError for no name.
+
+    `subject` is what an unknown one lists.
+    """
     try:
         name = parse_domain(zone.rstrip("."))
     except AddressError as error:
         raise ListError(f"{zone!r} is no zone of a list: {error}") from None
-    known = KNOWN.get(name, DnsList(name))
+    known = KNOWN.get(name, DnsList(name, subject))
     if weight is None or weight == known.weight:
         return known
     codes = tuple(

@@ -7,7 +7,7 @@ With a file nothing leaves this machine. Without, the questions go to the resolv
 any, else to those of the system.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -52,15 +52,20 @@ def read_zone(path: Path) -> FileAsker:
         raise Complaint(f"{path}: {error}") from None
 
 
-def blocklist(zone: str, *, weight: int | None = None) -> "DnsList":
-    """The list in the DNS that somebody names. Complaint, as for bad usage, where it can be none."""
-    from posthouse.checks.dnsbl import ListError
-    from posthouse.checks.dnslists import named
+def blocklists(zones: Sequence[str], config: Config | None) -> tuple["DnsList", ...]:
+    """The lists in the DNS that the settings name, with their weights, and those that somebody names besides.
 
+    Complaint, as for bad usage, where one can be none.
+    """
+    from posthouse.checks.dnsbl import ListError
+    from posthouse.checks.dnslists import chosen, named
+
+    settled = chosen(config.checks.lists, config.checks.domain_lists) if config is not None else ()
     try:
-        return named(zone, weight=weight)
+        besides = {each.zone: each for each in map(named, zones)}
     except ListError as error:
         raise Complaint(str(error), 2) from None
+    return tuple((besides | {each.zone: each for each in settled}).values())
 
 
 @asynccontextmanager

@@ -15,12 +15,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from posthouse.checks import arc, dkim, dmarc, impostor, iprev, lookalike, spf
-from posthouse.checks.dnsbl import DnsList
 from posthouse.checks.impostor import Acquaintance, Circle
 from posthouse.checks.lookalike import Index, Kin, Known
 from posthouse.checks.story import GIVEN, Checked, Circumstances, Given, Story, circumstances, hops, tell
 from posthouse.checks.story import find as find_trust
-from posthouse.cli.asking import blocklist
+from posthouse.cli.asking import blocklists
 from posthouse.cli.rawmessage import RawMessage
 from posthouse.cli.surroundings import Surroundings
 from posthouse.mail.address import Address, parse_domain
@@ -124,7 +123,7 @@ async def tell_story(raw: RawMessage, given: Given, means: Means, now: Instant) 
 async def examine(message: Message, known: Circumstances, means: Means, now: Instant) -> Examination:
     """As reception would, at the time `now`."""
     case = _case(message, known, now)
-    settings = CheckSettings(_hostname(means.around), (), _lists(means))
+    settings = CheckSettings(_hostname(means.around), (), blocklists(means.lists, means.around.config))
     findings, checked = await _asked(case, known, means.asker, settings)
     ruling = _policy(means.around).judge(case, findings) if findings is not None else None
     insight = None
@@ -255,15 +254,6 @@ def _policy(around: Surroundings) -> Policy:
 def _hostname(around: Surroundings) -> str:
     # RFC 7208 §7.3: the macro r is "unknown" where the receiver has no name to tell.
     return around.config.hostname if around.config is not None else "unknown"
-
-
-def _lists(means: Means) -> tuple[DnsList, ...]:
-    """Those of the settings with their weights, and those that the person names."""
-    weights: dict[str, int | None] = dict.fromkeys(means.lists)
-    config = means.around.config
-    if config is not None:
-        weights |= config.checks.lists
-    return tuple(blocklist(zone, weight=weight) for zone, weight in weights.items())
 
 
 def _compared(

@@ -38,7 +38,7 @@ from posthouse.checks.survey import (
     tlsa,
     unfetched,
 )
-from posthouse.cli.asking import FileAsker, asker, blocklist
+from posthouse.cli.asking import FileAsker, asker, blocklists
 from posthouse.cli.records import Record, txt
 from posthouse.cli.surroundings import Surroundings
 from posthouse.mail.dns import Dns
@@ -101,7 +101,7 @@ async def inspect(
 ) -> Report:
     """`step` hears of each part that is done, as a share of the whole. Complaint for lists that are none."""
     config = around.config
-    zones = {zone: blocklist(zone) for zone in (*(config.checks.lists if config is not None else ()), *wishes.lists)}
+    lists = blocklists(wishes.lists, config)
     closed = config is not None and config.relay.private_networks
     async with asker(file, config) as ask:
         dns = ask.within(SECONDS)
@@ -116,7 +116,7 @@ async def inspect(
             selectors(domain, dns, named=wishes.selectors, ours=wishes.keys),
             policy(domain, dns, takes_mail=takes_mail),
             _logo(domain, dns, around, wishes.online),
-            listings(domain, hosts.exchanges, tuple(zones.values()), dns),
+            listings(domain, hosts.exchanges, lists, dns),
             _transport(domain, hosts, dns, around, wishes.online, now, closed),
         ]
         share = 0.8 / len(parts)
