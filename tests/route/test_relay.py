@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,24 @@ def test_what_is_greylisted_goes_at_a_later_time(tmp_path: Path) -> None:
         assert await yard.office.queued() == []
         seen = steps(await yard.office.journey(reply))
         assert [seen.count(step) for step in (Step.ATTEMPT, Step.RETRY, Step.RELAYED)] == [4, 2, 1]
+
+    in_yard(tmp_path, work)
+
+
+def test_recipients_who_wait_together_are_tried_and_told_about_together(tmp_path: Path) -> None:
+    async def work(yard: Yard) -> None:
+        yard.courier.answer = lambda host, to: LATER
+        yard.relay._settlement._random = cycle([0.1, 0.9, 0.5]).__next__
+        rcpts = [f"carol+{number}@far.test" for number in range(3)]
+        async with yard.running():
+            await yard.office.submit(ALICE, rcpts, LETTER)
+            await yard.until_quiet()
+            while not await yard.office.mailbox(ALICE):
+                (entry,) = await yard.office.queued()
+                assert len({delivery.due for delivery in entry.deliveries}) == 1
+                await yard.after(entry.deliveries[0].due - yard.office.clock.now)
+        (delay,) = [Message.parse(filed.octets) for filed in await yard.office.mailbox(ALICE)]
+        assert all(f"<{each}>".encode() in delay.octets for each in rcpts)
 
     in_yard(tmp_path, work)
 

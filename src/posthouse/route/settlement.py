@@ -69,8 +69,10 @@ class Settlement:
 
     async def settle(self, result: Result) -> None:
         """Returns when the result is durable, or given up because the store did not recover."""
+        # One for all: recipients who fail together are tried again together, and told about together.
+        jitter = self._random()
         outcomes = [
-            self._transition(result, index, delivery, attempt)
+            self._transition(result, index, delivery, attempt, jitter)
             for index, (delivery, attempt) in enumerate(zip(result.deliveries, result.attempts, strict=True))
         ]
         original = None
@@ -93,8 +95,10 @@ class Settlement:
             self._observer.happened("relay", to_text(result.message.journey_id), stamps)
             return
 
-    def _transition(self, result: Result, index: int, delivery: Delivery, attempt: Attempt) -> _Outcome:
-        after = delivery.after(attempt, self._schedule, self._random())
+    def _transition(
+        self, result: Result, index: int, delivery: Delivery, attempt: Attempt, jitter: float
+    ) -> _Outcome:
+        after = delivery.after(attempt, self._schedule, jitter)
         address = str(delivery.rcpt.address)
         ids: dict[str, Fact] = {"delivery": to_text(delivery.delivery_id), "address": address}
         tried: dict[str, Fact] = {
