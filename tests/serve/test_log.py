@@ -113,6 +113,13 @@ def test_the_line_about_a_message_is_made_from_its_stamps() -> None:
     }
 
 
+def test_an_account_that_decides_for_itself_does_not_decide_for_all() -> None:
+    decided = Stamp(6, Step.DECISION, {"action": "accept", "rule": "score"})
+    own = Stamp(6, Step.DECISION, {"action": "quarantine", "rule": "account", "account": "b@b"})
+    told = summary((*JOURNEY[:5], decided, own, *JOURNEY[5:]))
+    assert (told["action"], told["rule"], told["own_junk"]) == ("accept", "score", 1)
+
+
 def test_the_recorder_logs_and_counts_what_happened() -> None:
     file = io.StringIO()
     metrics = Metrics()

@@ -158,11 +158,16 @@ _TOLD: dict[Step, dict[str, str]] = {
 def summary(stamps: Sequence[Stamp]) -> dict[str, Fact]:
     """What the line about a message says, from its stamps: peer, envelope, size, decision, and where it went.
 
-    `delivered` and `queued` count recipients; of repeated steps the last one speaks.
+    `delivered` and `queued` count recipients, `own_junk` the accounts that took it for junk by themselves; of repeated
+    steps the last one speaks.
     """
     told: dict[str, Fact] = {}
     counts = {Step.DELIVERED: 0, Step.QUEUED: 0}
+    own_junk = 0
     for stamp in stamps:
+        if stamp.step is Step.DECISION and "account" in stamp.facts:
+            own_junk += 1
+            continue
         for fact, name in _TOLD.get(stamp.step, {}).items():
             value = stamp.facts.get(fact)
             if value is not None:
@@ -171,4 +176,6 @@ def summary(stamps: Sequence[Stamp]) -> dict[str, Fact]:
             counts[stamp.step] += 1
     told["delivered"] = counts[Step.DELIVERED]
     told["queued"] = counts[Step.QUEUED]
+    if own_junk:
+        told["own_junk"] = own_junk
     return told
